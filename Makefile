@@ -1,0 +1,31 @@
+# Each target is one program of dev/, which says more with --help.
+# BUILD=DIR   where everything is made (default: build)
+# CONFIG=debug, JOBS=N, T=PATTERN, LINUX=PATH: see README.md
+
+export BUILD CONFIG JOBS T LINUX
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+
+deps:           ## install the missing Debian packages
+	@dev/deps
+tree:           ## patched source in build/linux, one commit per patch
+	@dev/tree
+refresh:        ## take edits made in build/linux back into patches/ and the overlay
+	@dev/refresh
+kernel: tree    ## build/x86_64/bzImage (CONFIG=debug: build/x86_64-debug/bzImage)
+	@dev/kernel
+demo: deps      ## a VM survives an update of its host's kernel
+	@dev/demo
+test: deps      ## all suites (T=PATTERN: those that match)
+	@dev/test
+shell: kernel   ## a shell in the built kernel, in QEMU
+	@dev/shell
+series: tree    ## build/series: what would be mailed, checked
+	@dev/series
+series-build: tree ## compile each patch of the series by itself
+	@dev/series-build
+clean:          ## remove build/
+	@dev/clean
+
+.PHONY: help deps tree refresh kernel demo test shell series series-build clean

@@ -1,0 +1,70 @@
+"""Paths, messages and processes shared by the Python programs of dev/."""
+
+import fcntl
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("BUILD") or ROOT / "build").resolve()
+LINUX = BUILD / "linux"
+PROG = os.path.basename(sys.argv[0])
+
+
+class Failure(Exception):
+    """What went wrong and the remedy, as one line for the user."""
+
+
+def say(text):
+    print(f"{PROG}: {text}", flush=True)
+
+
+def warn(text):
+    print(f"{PROG}: {text}", file=sys.stderr, flush=True)
+
+
+def main(function):
+    """Run a program: 0 done, 1 failed; argparse exits with 2 on wrong usage."""
+    try:
+        sys.exit(function() or 0)
+    except Failure as failure:
+        warn(failure)
+    except FileNotFoundError as error:
+        if error.strerror is None or error.filename is None:
+            raise
+        warn(f"{error.filename}: {error.strerror}: run 'make deps' if it is a command")
+    except OSError as error:
+        warn(f"{error.filename or 'system'}: {error.strerror}")
+    except KeyboardInterrupt:
+        warn("interrupted")
+    sys.exit(1)
+
+
+def base(name):
+    """A value of dev/base."""
+    text = (ROOT / "dev/base").read_text()
+    return re.search(rf"^BASE_{name}=(.*)$", text, re.M).group(1)
+
+
+def run(*command, data=None, cwd=None, env=None, check=True):
+    """Run a command and return what it printed; Failure if it fails."""
+    done = subprocess.run(command, input=data, cwd=cwd, capture_output=True,
+                          env={**os.environ, **env} if env else None)
+    if check and done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
+        raise Failure(f"{' '.join(map(str, command[:4]))}: {reason}")
+    return done.stdout
+
+
+def lock(name):
+    """Hold build/.NAME.lock until the program ends."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    handle = open(BUILD / f".{name}.lock", "w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"waiting for another run that holds {handle.name}")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
