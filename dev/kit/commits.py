@@ -102,6 +102,17 @@ class Builder:
         blob = git_line("hash-object", "-w", "--stdin", data=merge_maintainers(text, ours).encode())
         self.put({MAINTAINERS: ("100644", blob)})
 
+    def tree(self, commit, versions):
+        """The commit's tree with {path: (mode, content) or None} put in."""
+        git("read-tree", commit, env=self._env())
+        for path, version in versions.items():
+            if version:
+                blob = git_line("hash-object", "-w", "--stdin", data=version[1])
+                self.put({path: (version[0], blob)})
+            else:
+                self.put({path: ("0", "0" * 40)})
+        return git_line("write-tree", env=self._env())
+
     def commit(self, message, *parents):
         self._date += 1
         tree = git_line("write-tree", env=self._env())

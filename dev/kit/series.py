@@ -7,6 +7,7 @@ from .common import ROOT, Failure, run
 PATCHES = ROOT / "patches"
 OVERLAY_DIRS = ("include", "kernel", "mm", "lib", "tools", "Documentation")
 MAINTAINERS = "MAINTAINERS"
+TEMPLATE = "Subject: area: What the patch does\n\nThe problem, its consequence, the change.\n---\n"
 
 
 class Patch:
@@ -79,7 +80,7 @@ class Series:
 
     def __init__(self):
         self.errors = []
-        self.uncarried = []
+        self.unfinished = []
         written = entries()
         self._files = overlay_files()
         self._named = [path for _, paths in written for path in paths]
@@ -127,6 +128,8 @@ class Series:
         patch.read()
         if not patch.message:
             self.errors.append(f"patches/{patch.name}: no Subject: line")
+        elif message_of(TEMPLATE) == patch.message:
+            self.unfinished.append(f"patches/{patch.name}: its message is still to be written")
         elif "\n\n" not in patch.message:
             self.errors.append(f"patches/{patch.name}: no message below the subject")
         if re.search(r"^Signed-off-by:", patch.message, re.M):
