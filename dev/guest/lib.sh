@@ -1,0 +1,27 @@
+# Included by the scripts that run in a guest (busybox sh).
+# shellcheck shell=dash
+
+# Number of this kernel in the row of kernels: 1 for the one QEMU started.
+stage=$(sed -n 's/.*\bstage=\([0-9]*\).*/\1/p' /proc/cmdline)
+stage=${stage:-1}
+
+fail() { echo "$*" >&2; exit 1; }
+
+# load_next [OPTION]...: load this kernel and this root file system as the next
+# ones, with stage= counted on. Options go to kexec.
+load_next() {
+	(cd / && printf '%s\n' boot boot/bzImage boot/initrd | cpio -o -H newc 2>/dev/null) >/tmp/next
+	cat /boot/initrd >>/tmp/next
+	kexec -s -l /boot/bzImage --initrd=/tmp/next "$@" \
+		--command-line="$(sed 's/ stage=[0-9]*//' /proc/cmdline) stage=$((stage + 1))" || return
+	rm /tmp/next
+}
+
+# What was written to the results channel is sent before the kernel goes away.
+drain() { stty -F /dev/ttyS1 raw -echo; }
+
+# Start the loaded kernel; returns only if that was refused.
+jump() {
+	drain
+	kexec -e
+}
