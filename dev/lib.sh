@@ -22,6 +22,14 @@ usage_error() { warn "$*; try dev/$PROG --help"; exit 2; }
 # Print the comment block at the head of the running program.
 help() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; exit 0; }
 
+# Answer --help; refuse any other option.
+no_options() {
+	case ${1-} in
+	--help) help ;;
+	-*) usage_error "unknown option: $1" ;;
+	esac
+}
+
 # need COMMAND...: stop, naming the packages, if a command is missing.
 need() {
 	local cmd missing=()

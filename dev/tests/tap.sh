@@ -1,0 +1,22 @@
+# Included by the suites written in bash.
+# shellcheck shell=bash
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=$(realpath -m "${BUILD:-$ROOT/build}")
+cd "$ROOT" || exit
+tests=0
+
+# check NAME COMMAND...: a test that passes if the command does.
+check() {
+	local name=$1 output
+	shift
+	tests=$((tests + 1))
+	if output=$("$@" 2>&1); then
+		echo "ok $tests $name"
+	else
+		echo "not ok $tests $name"
+		printf '%s\n' "$output" | tail -n 50 | sed 's/^/# /'
+	fi
+}
+
+finish() { echo "1..$tests"; }
