@@ -1,0 +1,115 @@
+#!/bin/sh
+# The demo, as it runs in both kernels: a KVM guest is started, an update of the
+# kernel under it is called off, the next one goes ahead, and the guest goes on
+# where it was. Results are lines of "key value" on stdout.
+#
+# With corrupt=1 on the kernel's command line a byte of guest RAM is damaged on
+# the way, and the demo must fail.
+# shellcheck source=dev/guest/lib.sh disable=SC2119,SC2154 # the kernel sets corrupt
+. /guest/lib.sh
+
+report=/tmp/report
+status=0
+
+# Say what is wrong in the results too, and go on: the other numbers help.
+wrong() {
+	echo "wrong $*"
+	echo "demo: $*" >&2
+	status=1
+}
+
+# value KEY FILE: the value of a line of results.
+value() { sed -n "s/^$1 //p" "$2"; }
+
+# ask VERB PREFIX [OPTION]...: results of the agent as PREFIX_KEY VALUE.
+ask() {
+	verb=$1 prefix=$2
+	shift 2
+	luo-vmm "$verb" "$@" >"/tmp/$prefix" 2>"/tmp/$prefix.error"
+	asked=$?
+	sed "s/^/${prefix}_/" "/tmp/$prefix"
+	cat "/tmp/$prefix.error" >&2
+	return $asked
+}
+
+# The guest checks each page of its RAM.
+verify() {
+	ask verify "$1" || wrong "$(cat "/tmp/$1.error")"
+}
+
+wait_for_agent() {
+	tries=0
+	until luo-vmm status >/dev/null 2>&1; do
+		tries=$((tries + 1))
+		[ $tries -lt 300 ] || fail "the agent does not answer"
+		kill -0 "$agent" 2>/dev/null || fail "the agent has ended"
+		sleep 0.1
+	done
+}
+
+# An image of kexec_load() can't receive what is preserved: reboot() says so.
+call_off_by_image() {
+	load_next -c || fail "kexec_load() did not load the next kernel"
+	if ask update off_image; then
+		wrong "an image that can't receive the guest was accepted"
+	elif ! grep -q "Operation not supported" /tmp/off_image.error; then
+		wrong "$(cat /tmp/off_image.error)"
+	fi
+	echo "off_image_reason $(sed 's/.*: //' /tmp/off_image.error)"
+	kexec -c -u
+	verify after_off_image
+}
+
+first_kernel() {
+	[ -c /dev/kvm ] || fail "no /dev/kvm: this kernel or CPU offers no KVM"
+	[ -c /dev/liveupdate ] || fail "no /dev/liveupdate: see the kernel's log"
+	echo "boot1 $(cat /proc/sys/kernel/random/boot_id)"
+	luo-vmm run --serial /dev/ttyS0 &
+	agent=$!
+	wait_for_agent
+	verify start
+	call_off_by_image
+	load_next || fail "kexec_file_load() did not load the next kernel"
+	drain
+	ask update update ${corrupt:+--corrupt}
+	fail "the update was called off: $(cat /tmp/update.error)"
+}
+
+wait_for_report() {
+	until [ -s $report ]; do
+		kill -0 "$agent" 2>/dev/null || fail "the guest was not resumed"
+		sleep 0.1
+	done
+}
+
+check_report() {
+	[ "$(value digest_before $report)" = "$(value digest_after $report)" ] ||
+		wrong "the digest of guest RAM changed on the way"
+	[ "$(value counter_after $report)" -ge "$(value counter_before $report)" ] ||
+		wrong "the guest's counter went back"
+	[ "$(value reports_after $report)" -gt "$(value reports_before $report)" ] ||
+		wrong "the guest started anew"
+	[ "$(value clock_after_ms $report)" -gt "$(value clock_before_ms $report)" ] ||
+		wrong "the guest's clock went back"
+}
+
+second_kernel() {
+	luo-vmm resume --serial /dev/ttyS0 --report $report --keep-going &
+	agent=$!
+	wait_for_report
+	echo "boot2 $(cat /proc/sys/kernel/random/boot_id)"
+	cat $report
+	check_report
+	verify after
+	luoctl info | sed 's/^/luo_/'
+	[ -z "$(luoctl --no-header list)" ] || wrong "a session was left behind"
+	ask stop end || wrong "$(cat /tmp/end.error)"
+	wait "$agent" || wrong "the agent failed"
+}
+
+case $stage in
+1) first_kernel ;;
+2) second_kernel ;;
+*) fail "stage $stage: the demo has two" ;;
+esac
+exit $status
