@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0
+/* luoctl: look at live update sessions, and end those nobody claims. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libliveupdate.h"
+
+#define ARRAY_SIZE(_array)	(sizeof(_array) / sizeof((_array)[0]))
+
+#define SYSFS_STATE	"/sys/kernel/liveupdate/state"
+#define ENTRIES		64
+
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+};
+
+struct context {
+	const char *verb;
+	int dev;
+	bool header;
+};
+
+static int fail(const struct context *ctx, const char *culprit,
+		const char *reason)
+{
+	fprintf(stderr, "luoctl: %s: %s: %s\n", ctx->verb, culprit, reason);
+	return EXIT_FAILED;
+}
+
+static int fail_errno(const struct context *ctx, const char *culprit, int err)
+{
+	return fail(ctx, culprit, strerror(-err));
+}
+
+static const char *session_state(uint32_t state)
+{
+	static const char * const names[] = {
+		[LIVEUPDATE_SESSION_STATE_OUTGOING] = "outgoing",
+		[LIVEUPDATE_SESSION_STATE_INCOMING] = "incoming",
+		[LIVEUPDATE_SESSION_STATE_RETRIEVED] = "retrieved",
+		[LIVEUPDATE_SESSION_STATE_DAMAGED] = "damaged",
+	};
+
+	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
+}
+
+static const char *file_state(uint32_t state)
+{
+	static const char * const names[] = {
+		[LIVEUPDATE_FILE_STATE_PRESERVED] = "preserved",
+		[LIVEUPDATE_FILE_STATE_INCOMING] = "incoming",
+		[LIVEUPDATE_FILE_STATE_RETRIEVED] = "retrieved",
+		[LIVEUPDATE_FILE_STATE_DAMAGED] = "damaged",
+	};
+
+	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
+}
+
+static int show_info(struct context *ctx, const char *name)
+{
+	struct liveupdate_ioctl_get_info info;
+	int err = liveupdate_get_info(ctx->dev, &info);
+
+	(void)name;
+	if (err)
+		return fail_errno(ctx, LIVEUPDATE_DEVICE, err);
+	printf("number %llu\n", (unsigned long long)info.number);
+	printf("outgoing-sessions %llu\n",
+	       (unsigned long long)info.outgoing_sessions);
+	printf("outgoing-files %llu\n", (unsigned long long)info.outgoing_files);
+	printf("incoming-sessions %llu\n",
+	       (unsigned long long)info.incoming_sessions);
+	printf("incoming-files %llu\n", (unsigned long long)info.incoming_files);
+	printf("kho-format %.*s\n", LIVEUPDATE_FORMAT_NAME_LENGTH,
+	       (const char *)info.kho_format);
+	printf("luo-format %.*s\n", LIVEUPDATE_FORMAT_NAME_LENGTH,
+	       (const char *)info.luo_format);
+	printf("features 0x%llx\n", (unsigned long long)info.features);
+	return EXIT_DONE;
+}
+
+static int list_sessions(struct context *ctx)
+{
+	struct liveupdate_session_entry entries[ENTRIES];
+	uint64_t cursor = 0;
+	int count, i;
+
+	if (ctx->header)
+		printf("%-10s %8s  %s\n", "STATE", "FILES", "SESSION");
+	for (;;) {
+		count = liveupdate_list_sessions(ctx->dev, &cursor, entries,
+						 ENTRIES);
+		if (count <= 0)
+			break;
+		for (i = 0; i < count; i++)
+			printf("%-10s %8llu  %.*s\n",
+			       session_state(entries[i].state),
+			       (unsigned long long)entries[i].files,
+			       LIVEUPDATE_SESSION_NAME_LENGTH,
+			       (const char *)entries[i].name);
+	}
+	return count ? fail_errno(ctx, LIVEUPDATE_DEVICE, count) : EXIT_DONE;
+}
+
+/*
+ * Returns the state, or -errno. A name may stand once for an outgoing and once
+ * for an incoming session: files can be listed of the incoming one.
+ */
+static int find_session(struct context *ctx, const char *name)
+{
+	struct liveupdate_session_entry entries[ENTRIES];
+	int count, i, state = -ENOENT;
+	uint64_t cursor = 0;
+
+	for (;;) {
+		count = liveupdate_list_sessions(ctx->dev, &cursor, entries,
+						 ENTRIES);
+		if (count <= 0)
+			return count ? count : state;
+		for (i = 0; i < count; i++) {
+			if (strncmp((const char *)entries[i].name, name,
+				    LIVEUPDATE_SESSION_NAME_LENGTH))
+				continue;
+			if (entries[i].state != LIVEUPDATE_SESSION_STATE_OUTGOING)
+				return entries[i].state;
+			state = entries[i].state;
+		}
+	}
+}
+
+static int list_files_of(struct context *ctx, const char *name, int session)
+{
+	struct liveupdate_file_entry entries[ENTRIES];
+	uint64_t cursor = 0;
+	int count, i;
+
+	if (ctx->header)
+		printf("%-10s %20s  %s\n", "STATE", "TOKEN", "HANDLER");
+	for (;;) {
+		count = liveupdate_list_files(session, &cursor, entries,
+					      ENTRIES);
+		if (count <= 0)
+			break;
+		for (i = 0; i < count; i++)
+			printf("%-10s %20llu  %.*s\n",
+			       file_state(entries[i].state),
+			       (unsigned long long)entries[i].token,
+			       LIVEUPDATE_HANDLER_NAME_LENGTH,
+			       (const char *)entries[i].handler);
+	}
+	return count ? fail_errno(ctx, name, count) : EXIT_DONE;
+}
+
+/*
+ * Looking at a session means retrieving it, so it must be certain before that
+ * that it goes back when we close it.
+ */
+static int list_files(struct context *ctx, const char *name)
+{
+	struct liveupdate_ioctl_get_info info;
+	int state, session, status, err;
+
+	err = liveupdate_get_info(ctx->dev, &info);
+	if (!err && !(info.features & LIVEUPDATE_FEATURE_KEEP_ON_CLOSE))
+		err = -EOPNOTSUPP;
+	if (err)
+		return fail_errno(ctx, LIVEUPDATE_DEVICE, err);
+
+	state = find_session(ctx, name);
+	if (state < 0)
+		return fail_errno(ctx, name, state);
+	if (state == LIVEUPDATE_SESSION_STATE_OUTGOING)
+		return fail(ctx, name, "outgoing, its files are its owner's to list");
+	if (state == LIVEUPDATE_SESSION_STATE_RETRIEVED)
+		return fail_errno(ctx, name, -EBUSY);
+
+	session = liveupdate_claim_session(ctx->dev, name);
+	if (session < 0)
+		return fail_errno(ctx, name, session);
+	status = list_files_of(ctx, name, session);
+	close(session);
+	return status;
+}
+
+static int show_list(struct context *ctx, const char *name)
+{
+	return name ? list_files(ctx, name) : list_sessions(ctx);
+}
+
+static int finish_session(struct context *ctx, const char *name)
+{
+	int session = liveupdate_claim_session(ctx->dev, name);
+	int err;
+
+	if (session < 0)
+		return fail_errno(ctx, name, session);
+	err = liveupdate_finish(session);
+	close(session);
+	return err ? fail_errno(ctx, name, err) : EXIT_DONE;
+}
+
+static int show_state(struct context *ctx, const char *name)
+{
+	FILE *file = fopen(SYSFS_STATE, "re");
+	char state[64];
+	bool read;
+
+	(void)name;
+	if (!file)
+		return fail_errno(ctx, SYSFS_STATE, -errno);
+	read = fgets(state, sizeof(state), file);
+	fclose(file);
+	if (!read)
+		return fail(ctx, SYSFS_STATE, "empty");
+	fputs(state, stdout);
+	return EXIT_DONE;
+}
+
+enum argument {
+	ARGUMENT_NONE,
+	ARGUMENT_OPTIONAL,
+	ARGUMENT_NEEDED,
+};
+
+static const struct verb {
+	const char *name;
+	const char *argument_help;
+	const char *help;
+	enum argument argument;
+	bool needs_device;
+	int (*run)(struct context *ctx, const char *name);
+} verbs[] = {
+	{ "info", "", "counts, formats and features of this kernel",
+	  ARGUMENT_NONE, true, show_info },
+	{ "list", "[NAME]", "sessions, or the files of an incoming session",
+	  ARGUMENT_OPTIONAL, true, show_list },
+	{ "finish", "NAME", "end an incoming session; its files are freed",
+	  ARGUMENT_NEEDED, true, finish_session },
+	{ "state", "", "normal, frozen or updated",
+	  ARGUMENT_NONE, false, show_state },
+};
+
+static void print_help(void)
+{
+	size_t i;
+
+	printf("Show and end live update sessions.\n\n");
+	printf("Usage: luoctl [--no-header] VERB [NAME]\n\nVerbs:\n");
+	for (i = 0; i < ARRAY_SIZE(verbs); i++)
+		printf("  %-7s %-7s %s\n", verbs[i].name,
+		       verbs[i].argument_help, verbs[i].help);
+	printf("\nOptions:\n"
+	       "  --no-header  list: no line of column names\n"
+	       "  --help       this text\n"
+	       "Exit codes: 0 done, 1 failed, 2 usage. See luoctl(8).\n");
+}
+
+static int usage(const char *what, const char *culprit)
+{
+	fprintf(stderr, "luoctl: %s `%s', try luoctl --help\n", what, culprit);
+	return EXIT_USAGE;
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+static int run(const struct verb *verb, struct context *ctx, const char *name)
+{
+	int status;
+
+	ctx->verb = verb->name;
+	if (verb->needs_device) {
+		ctx->dev = liveupdate_open();
+		if (ctx->dev < 0)
+			return fail_errno(ctx, LIVEUPDATE_DEVICE, ctx->dev);
+	}
+	status = verb->run(ctx, name);
+	if (verb->needs_device)
+		close(ctx->dev);
+	if (fflush(stdout))
+		return fail_errno(ctx, "stdout", -errno);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "no-header", no_argument, NULL, 'n' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct context ctx = { .dev = -1, .header = true };
+	const struct verb *verb;
+	const char *name = NULL;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		if (option == 'n') {
+			ctx.header = false;
+		} else if (option == 'h') {
+			print_help();
+			return EXIT_DONE;
+		} else {
+			return EXIT_USAGE;
+		}
+	}
+	if (optind == argc)
+		return usage("missing", "VERB");
+	verb = find_verb(argv[optind]);
+	if (!verb)
+		return usage("unknown verb", argv[optind]);
+	optind++;
+	if (optind < argc && verb->argument != ARGUMENT_NONE)
+		name = argv[optind++];
+	if (optind < argc)
+		return usage("unexpected argument", argv[optind]);
+	if (!name && verb->argument == ARGUMENT_NEEDED)
+		return usage("no session named to", verb->name);
+	return run(verb, &ctx, name);
+}
