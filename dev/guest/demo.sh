@@ -4,18 +4,25 @@
 # where it was. Results are lines of "key value" on stdout.
 #
 # With corrupt=1 on the kernel's command line a byte of guest RAM is damaged on
-# the way, and the demo must fail.
-# shellcheck source=dev/guest/lib.sh disable=SC2119,SC2154 # the kernel sets corrupt
+# the way, and the demo must fail. guest_mib=N is the size of that RAM.
+# shellcheck source=dev/guest/lib.sh disable=SC2119,SC2154 # the kernel sets the words
 . /guest/lib.sh
 
 report=/tmp/report
 status=0
+
+step() { echo "step $*"; }
 
 # Say what is wrong in the results too, and go on: the other numbers help.
 wrong() {
 	echo "wrong $*"
 	echo "demo: $*" >&2
 	status=1
+}
+
+fail() {
+	wrong "$*"
+	exit 1
 }
 
 # value KEY FILE: the value of a line of results.
@@ -49,6 +56,7 @@ wait_for_agent() {
 
 # An image of kexec_load() can't receive what is preserved: reboot() says so.
 call_off_by_image() {
+	step "an update that is called off: the next kernel can't receive the guest"
 	load_next -c || fail "kexec_load() did not load the next kernel"
 	if ask update off_image; then
 		wrong "an image that can't receive the guest was accepted"
@@ -64,11 +72,13 @@ first_kernel() {
 	[ -c /dev/kvm ] || fail "no /dev/kvm: this kernel or CPU offers no KVM"
 	[ -c /dev/liveupdate ] || fail "no /dev/liveupdate: see the kernel's log"
 	echo "boot1 $(cat /proc/sys/kernel/random/boot_id)"
-	luo-vmm run --serial /dev/ttyS0 &
+	step "starting a guest"
+	luo-vmm run --serial /dev/ttyS0 --memory "${guest_mib:-64}" &
 	agent=$!
 	wait_for_agent
 	verify start
 	call_off_by_image
+	step "updating the kernel under the guest"
 	load_next || fail "kexec_file_load() did not load the next kernel"
 	drain
 	ask update update ${corrupt:+--corrupt}
@@ -97,6 +107,7 @@ second_kernel() {
 	luo-vmm resume --serial /dev/ttyS0 --report $report --keep-going &
 	agent=$!
 	wait_for_report
+	step "the guest runs in the new kernel, and checks its RAM"
 	echo "boot2 $(cat /proc/sys/kernel/random/boot_id)"
 	cat $report
 	check_report
