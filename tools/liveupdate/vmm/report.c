@@ -27,7 +27,7 @@ static const struct phase {
 
 /* What the new kernel says about its own part of it. */
 static const char * const blackout_phases[] = {
-	"freeze", "jump", "map", "luo", "open",
+	"freeze", "jump", "setup", "map", "boot", "luo", "open",
 };
 
 uint64_t ticks_to_us(uint64_t ticks, uint32_t tsc_khz)
