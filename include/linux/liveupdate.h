@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Live Update Orchestrator: for file handlers and for the kexec path.
+ *
+ * How to write a handler is told in Documentation/core-api/liveupdate.rst.
+ */
+#ifndef _LINUX_LIVEUPDATE_H
+#define _LINUX_LIVEUPDATE_H
+
+#include <linux/errno.h>
+#include <linux/jump_label.h>
+#include <linux/list.h>
+#include <linux/types.h>
+#include <linux/kho/abi/luo.h>
+
+struct file;
+struct liveupdate_file_handler;
+struct liveupdate_flb;
+struct liveupdate_session;
+struct module;
+
+/**
+ * struct liveupdate_file_op_args - What a file operation is told.
+ * @handler:         Handler the operation belongs to.
+ * @session:         Session of the file, locked; for
+ *                   liveupdate_get_token_outgoing() and
+ *                   liveupdate_get_file_incoming().
+ * @retrieve_status: 0 if retrieve was never tried, 1 if it succeeded, else the
+ *                   error it ended with.
+ * @file:            The file; set by retrieve. NULL in finish if the file was
+ *                   never retrieved.
+ * @serialized_data: Set by preserve, handed over, read by retrieve and finish.
+ * @private_data:    The handler's own; kept for the life of the file in this
+ *                   kernel, not handed over.
+ * @preserved_bytes: Memory preserved for the file, may be set by preserve;
+ *                   shown to the operator.
+ */
+struct liveupdate_file_op_args {
+	struct liveupdate_file_handler *handler;
+	struct liveupdate_session *session;
+	int retrieve_status;
+	struct file *file;
+	u64 serialized_data;
+	void *private_data;
+	u64 preserved_bytes;
+};
+
+/**
+ * struct liveupdate_file_ops - What a file handler can do.
+ * @can_preserve: Say if the handler takes this file. Cheap, without side
+ *                effects. Required.
+ * @preserve:     Put the file's state into preserved memory and set
+ *                @serialized_data, while the workload still runs. Required.
+ * @unpreserve:   Undo preserve. Required.
+ * @freeze:       The jump is near and userspace can no longer change the
+ *                session: save what only now is final. May change
+ *                @serialized_data. In order of preservation.
+ * @unfreeze:     The jump was called off; undo a freeze that succeeded, in
+ *                reverse order.
+ * @retrieve:     Make the file from @serialized_data and set @file. After
+ *                -ENOMEM or -ENODEV it is called again if userspace asks again
+ *                and must find everything as it was; any other error is final.
+ *                Required.
+ * @can_finish:   Say if finish may be called now. Asked for all files of the
+ *                session before the first is finished.
+ * @finish:       Release what the handler still holds, and everything that was
+ *                preserved if the file was never retrieved. Required.
+ * @get_id:       Identity of the thing behind the file, so that it can't be
+ *                preserved twice. Default: the struct file itself.
+ * @owner:        Module of the handler; pinned while it has files.
+ *
+ * Context: process context, may sleep, with the session's lock held.
+ */
+struct liveupdate_file_ops {
+	bool (*can_preserve)(struct liveupdate_file_handler *handler,
+			     struct file *file);
+	int (*preserve)(struct liveupdate_file_op_args *args);
+	void (*unpreserve)(struct liveupdate_file_op_args *args);
+	int (*freeze)(struct liveupdate_file_op_args *args);
+	void (*unfreeze)(struct liveupdate_file_op_args *args);
+	int (*retrieve)(struct liveupdate_file_op_args *args);
+	bool (*can_finish)(struct liveupdate_file_op_args *args);
+	void (*finish)(struct liveupdate_file_op_args *args);
+	unsigned long (*get_id)(struct file *file);
+	struct module *owner;
+};
+
+/**
+ * struct liveupdate_file_handler - Preserves one kind of file.
+ * @ops:        What it can do.
+ * @compatible: Name of its format, found again in the next kernel.
+ */
+struct liveupdate_file_handler {
+	const struct liveupdate_file_ops *ops;
+	const char compatible[LUO_HANDLER_NAME_LENGTH];
+
+	/* private: */
+	struct list_head node;
+	struct list_head flbs;
+	unsigned long files;
+};
+
+/**
+ * struct liveupdate_flb_op_args - What an FLB operation is told.
+ * @flb:  The FLB.
+ * @data: Set by preserve, handed over.
+ * @obj:  Set by preserve and by retrieve; the live object.
+ */
+struct liveupdate_flb_op_args {
+	struct liveupdate_flb *flb;
+	u64 data;
+	void *obj;
+};
+
+/**
+ * struct liveupdate_flb_ops - State shared by many files.
+ * @preserve:   The first file that depends on it is being preserved.
+ * @unpreserve: Undo preserve: the last such file was unpreserved.
+ * @retrieve:   Make @obj from @data in the next kernel, on demand.
+ * @finish:     The last dependent file was finished; release everything. @obj
+ *              is NULL if nobody asked for it.
+ * @owner:      Module; pinned while the FLB is preserved or retrieved.
+ *
+ * All are required.
+ *
+ * Context: process context, may sleep.
+ */
+struct liveupdate_flb_ops {
+	int (*preserve)(struct liveupdate_flb_op_args *args);
+	void (*unpreserve)(struct liveupdate_flb_op_args *args);
+	int (*retrieve)(struct liveupdate_flb_op_args *args);
+	void (*finish)(struct liveupdate_flb_op_args *args);
+	struct module *owner;
+};
+
+/* One direction of an FLB. */
+struct liveupdate_flb_side {
+	/* private: */
+	u64 files;
+	u64 data;
+	void *obj;
+	unsigned int users;
+	bool pinned;
+	bool retrieved;
+};
+
+/**
+ * struct liveupdate_flb - File-lifecycle-bound data.
+ * @ops:        What it can do.
+ * @compatible: Name of its format, found again in the next kernel.
+ */
+struct liveupdate_flb {
+	const struct liveupdate_flb_ops *ops;
+	const char compatible[LUO_HANDLER_NAME_LENGTH];
+
+	/* private: */
+	struct list_head node;
+	unsigned int handlers;
+	struct liveupdate_flb_side outgoing;
+	struct liveupdate_flb_side incoming;
+};
+
+#ifdef CONFIG_LIVEUPDATE
+
+DECLARE_STATIC_KEY_FALSE(liveupdate_key);
+
+/**
+ * liveupdate_enabled - Say if live update is on.
+ *
+ * Context: any, once initcalls run.
+ * Return: true if the kernel was booted with liveupdate=on and can hand over.
+ */
+static inline bool liveupdate_enabled(void)
+{
+	return static_branch_unlikely(&liveupdate_key);
+}
+
+int liveupdate_reboot(void);
+
+int liveupdate_register_file_handler(struct liveupdate_file_handler *fh);
+void liveupdate_unregister_file_handler(struct liveupdate_file_handler *fh);
+
+int liveupdate_register_flb(struct liveupdate_file_handler *fh,
+			    struct liveupdate_flb *flb);
+void liveupdate_unregister_flb(struct liveupdate_file_handler *fh,
+			       struct liveupdate_flb *flb);
+
+int liveupdate_flb_get_incoming(struct liveupdate_flb *flb, void **obj);
+void liveupdate_flb_put_incoming(struct liveupdate_flb *flb);
+int liveupdate_flb_get_outgoing(struct liveupdate_flb *flb, void **obj);
+void liveupdate_flb_put_outgoing(struct liveupdate_flb *flb);
+
+int liveupdate_get_token_outgoing(struct liveupdate_session *session,
+				  struct file *file, u64 *token);
+void liveupdate_put_token_outgoing(struct liveupdate_session *session,
+				   u64 token);
+int liveupdate_get_file_incoming(struct liveupdate_session *session, u64 token,
+				 struct file **file);
+void liveupdate_put_file_incoming(struct liveupdate_session *session,
+				  u64 token);
+struct liveupdate_session *liveupdate_lock_incoming(const char *name);
+void liveupdate_unlock_incoming(struct liveupdate_session *session);
+
+#else /* CONFIG_LIVEUPDATE */
+
+static inline bool liveupdate_enabled(void)
+{
+	return false;
+}
+
+static inline int liveupdate_reboot(void)
+{
+	return 0;
+}
+
+static inline int
+liveupdate_register_file_handler(struct liveupdate_file_handler *fh)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void
+liveupdate_unregister_file_handler(struct liveupdate_file_handler *fh)
+{
+}
+
+static inline int liveupdate_register_flb(struct liveupdate_file_handler *fh,
+					  struct liveupdate_flb *flb)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void liveupdate_unregister_flb(struct liveupdate_file_handler *fh,
+					     struct liveupdate_flb *flb)
+{
+}
+
+static inline int liveupdate_flb_get_incoming(struct liveupdate_flb *flb,
+					      void **obj)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void liveupdate_flb_put_incoming(struct liveupdate_flb *flb)
+{
+}
+
+static inline int liveupdate_flb_get_outgoing(struct liveupdate_flb *flb,
+					      void **obj)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void liveupdate_flb_put_outgoing(struct liveupdate_flb *flb)
+{
+}
+
+static inline int
+liveupdate_get_token_outgoing(struct liveupdate_session *session,
+			      struct file *file, u64 *token)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void
+liveupdate_put_token_outgoing(struct liveupdate_session *session, u64 token)
+{
+}
+
+static inline int
+liveupdate_get_file_incoming(struct liveupdate_session *session, u64 token,
+			     struct file **file)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void
+liveupdate_put_file_incoming(struct liveupdate_session *session, u64 token)
+{
+}
+
+static inline struct liveupdate_session *
+liveupdate_lock_incoming(const char *name)
+{
+	return NULL;
+}
+
+static inline void
+liveupdate_unlock_incoming(struct liveupdate_session *session)
+{
+}
+
+#endif /* CONFIG_LIVEUPDATE */
+#endif /* _LINUX_LIVEUPDATE_H */

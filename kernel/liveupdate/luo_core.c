@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The instance: switched on by liveupdate=on, handed over and taken over
+ * through KHO, frozen by reboot().
+ */
+
+#define pr_fmt(fmt) "liveupdate: " fmt
+
+#include <linux/cleanup.h>
+#include <linux/export.h>
+#include <linux/init.h>
+#include <linux/kexec.h>
+#include <linux/kexec_handover.h>
+#include <linux/kstrtox.h>
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/timex.h>
+
+#ifdef CONFIG_X86
+#include <asm/tsc.h>
+#endif
+#ifdef CONFIG_ARM64
+#include <asm/arch_timer.h>
+#endif
+
+#include "luo_internal.h"
+
+/* What a kernel of ours leaves at LUO_BLOB_NAME. */
+struct luo_blob_ser {
+	struct luo_root_ser root;
+	struct luo_stamps_ser stamps;
+};
+
+static_assert(sizeof(struct luo_blob_ser) == 64);
+
+DEFINE_STATIC_KEY_FALSE(liveupdate_key);
+EXPORT_SYMBOL_GPL(liveupdate_key);
+
+static struct luo luo_instance;
+
+/**
+ * luo_get - The kernel's own instance.
+ *
+ * Return: the instance; initialised if liveupdate_enabled().
+ */
+struct luo *luo_get(void)
+{
+	return &luo_instance;
+}
+
+/* ---- memory ---- */
+
+static void *luo_kho_alloc(void)
+{
+	return kho_alloc_preserve(PAGE_SIZE);
+}
+
+static void *luo_kho_peek(u64 pa)
+{
+	return kho_peek(pa, PAGE_SIZE);
+}
+
+static void *luo_kho_claim(u64 pa)
+{
+	struct page *page = kho_restore_pages(pa, 1);
+
+	if (!page)
+		return NULL;
+
+	/* The map has a place for this page already: it came in with it. */
+	if (WARN_ON_ONCE(kho_preserve_pages(page, 1)))
+		return NULL;
+	return page_address(page);
+}
+
+const struct luo_memory luo_kho_memory = {
+	.alloc	= luo_kho_alloc,
+	.free	= kho_unpreserve_free,
+	.peek	= luo_kho_peek,
+	.claim	= luo_kho_claim,
+	.forget	= kho_forget_unclaimed,
+};
+
+/* ---- time ---- */
+
+static u64 luo_counter_khz(void)
+{
+#if defined(CONFIG_X86)
+	return tsc_khz;
+#elif defined(CONFIG_ARM64)
+	return arch_timer_get_rate() / 1000;
+#else
+	return 0;
+#endif
+}
+
+/**
+ * luo_cycles - Read the counter that goes on across kexec.
+ *
+ * Return: counts of luo_cycles_to_ns(), 0 if there is no such counter.
+ */
+u64 luo_cycles(void)
+{
+	return luo_counter_khz() ? get_cycles() : 0;
+}
+
+/**
+ * luo_cycles_to_ns - Convert a difference of luo_cycles().
+ * @cycles: Difference.
+ *
+ * Return: nanoseconds.
+ */
+u64 luo_cycles_to_ns(u64 cycles)
+{
+	u64 khz = luo_counter_khz();
+
+	return khz ? mul_u64_u64_div_u64(cycles, USEC_PER_SEC, khz) : 0;
+}
+
+/* ---- gate ---- */
+
+/**
+ * luo_enter - Begin to change sessions.
+ * @luo: Instance.
+ *
+ * Waits while reboot() is under way. Pair with luo_exit().
+ *
+ * Return: 0, or -EINTR if the caller is killed while it waits.
+ */
+int luo_enter(struct luo *luo)
+{
+	down_read(&luo->gate);
+	while (luo->frozen) {
+		up_read(&luo->gate);
+		if (wait_event_killable(luo->thawed, !READ_ONCE(luo->frozen)))
+			return -EINTR;
+		down_read(&luo->gate);
+	}
+	return 0;
+}
+
+/**
+ * luo_enter_uninterruptible - luo_enter() for those who can't give up.
+ * @luo: Instance.
+ */
+void luo_enter_uninterruptible(struct luo *luo)
+{
+	down_read(&luo->gate);
+	while (luo->frozen) {
+		up_read(&luo->gate);
+		wait_event(luo->thawed, !READ_ONCE(luo->frozen));
+		down_read(&luo->gate);
+	}
+}
+
+/**
+ * luo_exit - Done with changing sessions.
+ * @luo: Instance.
+ */
+void luo_exit(struct luo *luo)
+{
+	up_read(&luo->gate);
+}
+
+static void luo_set_frozen(struct luo *luo, bool frozen)
+{
+	down_write(&luo->gate);
+	WRITE_ONCE(luo->frozen, frozen);
+	up_write(&luo->gate);
+	if (!frozen)
+		wake_up_all(&luo->thawed);
+}
+
+/* ---- reboot ---- */
+
+static struct luo_stamps_ser *luo_stamps_out(struct luo *luo)
+{
+	return &container_of(luo->root, struct luo_blob_ser, root)->stamps;
+}
+
+static bool luo_has_sessions(struct luo *luo)
+{
+	guard(mutex)(&luo->lock);
+	return luo->root->sessions;
+}
+
+static int luo_freeze_sessions(struct luo *luo)
+{
+	int err;
+
+	err = luo_flb_freeze(luo);
+	if (err)
+		return err;
+
+	err = luo_sessions_carry(luo);
+	if (err)
+		return err;
+
+	err = luo_files_freeze(luo);
+	if (err)
+		luo_sessions_uncarry(luo);
+	return err;
+}
+
+/**
+ * luo_freeze - Close the gate and make everything ready for the jump.
+ * @luo:         Instance.
+ * @image_ready: The next kernel will be told where to find the sessions.
+ *
+ * Return: 0, and no session changes any more; or -EOPNOTSUPP, -EBUSY or a
+ * handler's error, and nothing has changed.
+ */
+int luo_freeze(struct luo *luo, bool image_ready)
+{
+	u64 begin = luo_cycles();
+	int err = 0;
+
+	luo_set_frozen(luo, true);
+	if (image_ready) {
+		err = luo_freeze_sessions(luo);
+	} else if (luo_has_sessions(luo)) {
+		pr_err("the loaded kernel can't receive the sessions: load it with kexec_file_load() (kexec -s)\n");
+		err = -EOPNOTSUPP;
+	}
+	if (err) {
+		luo_set_frozen(luo, false);
+		return err;
+	}
+	*luo_stamps_out(luo) = (struct luo_stamps_ser) {
+		.magic = LUO_STAMPS_MAGIC,
+		.khz = luo_counter_khz(),
+		.reboot = begin,
+		.frozen = luo_cycles(),
+	};
+	return 0;
+}
+
+static bool luo_image_ready(const struct kimage *image)
+{
+	return image && image->kho.fdt && image->kho.scratch;
+}
+
+/**
+ * liveupdate_reboot - Get ready to jump into the loaded kernel.
+ *
+ * Freezes every preserved file. After success no session changes any more.
+ *
+ * Context: process context, with the kexec lock held, before anything is shut
+ * down.
+ * Return: 0; -EOPNOTSUPP if there are sessions and the loaded image can't
+ * receive them; -EBUSY; or the error of a handler that could not freeze. After
+ * an error nothing has changed.
+ */
+int liveupdate_reboot(void)
+{
+	if (!liveupdate_enabled())
+		return 0;
+	/* Comes back to this kernel, whose sessions live on. */
+	if (kexec_image->preserve_context)
+		return 0;
+	return luo_freeze(&luo_instance, luo_image_ready(kexec_image));
+}
+
+/* ---- life ---- */
+
+static int luo_root_make(struct luo *luo, const struct luo_root_ser *incoming)
+{
+	struct luo_blob_ser *blob = luo->memory->alloc();
+
+	if (IS_ERR(blob))
+		return PTR_ERR(blob);
+
+	luo->root = &blob->root;
+	strscpy_pad(luo->root->format, LUO_FORMAT);
+	luo->number = incoming ? incoming->number : 0;
+	luo->root->number = luo->number + 1;
+	/* Sessions that nobody asks for are handed over as they came. */
+	luo->root->sessions = incoming ? incoming->sessions : 0;
+	luo->root->flb = incoming ? incoming->flb : 0;
+	return 0;
+}
+
+/**
+ * luo_init - Start an instance.
+ * @luo:      Instance to initialise.
+ * @memory:   Where records live.
+ * @incoming: Valid root of the previous kernel, or NULL.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int luo_init(struct luo *luo, const struct luo_memory *memory,
+	     const struct luo_root_ser *incoming)
+{
+	*luo = (struct luo) { .memory = memory, .exclusive = true };
+	init_rwsem(&luo->gate);
+	init_waitqueue_head(&luo->thawed);
+	init_rwsem(&luo->handlers_lock);
+	INIT_LIST_HEAD(&luo->handlers);
+	mutex_init(&luo->flb_lock);
+	INIT_LIST_HEAD(&luo->flbs);
+	mutex_init(&luo->lock);
+	luo->next_seq = 1;
+	INIT_LIST_HEAD(&luo->freeze_files);
+	luo_chain_init(&luo->chain, memory, sizeof(struct luo_session_ser),
+		       incoming ? incoming->sessions : 0);
+	return luo_root_make(luo, incoming);
+}
+
+/**
+ * luo_destroy - End an instance whose sessions are all closed or unclaimed.
+ * @luo: Instance.
+ */
+void luo_destroy(struct luo *luo)
+{
+	struct liveupdate_session *session;
+	struct rb_node *node;
+
+	while ((node = rb_first(&luo->by_seq))) {
+		session = rb_entry(node, struct liveupdate_session, by_seq);
+		rb_erase(node, &luo->by_seq);
+		mutex_lock(&session->lock);
+		luo_file_set_forget(session);
+		mutex_unlock(&session->lock);
+		luo_session_put(session);
+	}
+	luo_chain_free(&luo->chain);
+	if (luo->flb_page)
+		luo->memory->free(luo->flb_page);
+	luo->memory->free(luo->root);
+}
+
+static bool luo_root_valid(const struct luo_root_ser *root, size_t size)
+{
+	if (size < sizeof(*root)) {
+		pr_warn("the previous kernel's sessions are lost: root of %zu bytes\n",
+			size);
+		return false;
+	}
+	if (strncmp(root->format, LUO_FORMAT, sizeof(root->format))) {
+		pr_warn("the previous kernel's sessions are lost: format %.*s, not %s\n",
+			(int)sizeof(root->format), root->format, LUO_FORMAT);
+		return false;
+	}
+	return true;
+}
+
+static const struct luo_root_ser *__init luo_find_incoming(phys_addr_t *pa,
+							   size_t *size)
+{
+	const struct luo_root_ser *root;
+	int err;
+
+	err = kho_retrieve_subtree(LUO_BLOB_NAME, pa, size);
+	if (err) {
+		if (err != -ENOENT)
+			pr_warn("the previous kernel's sessions are lost: %pe\n",
+				ERR_PTR(err));
+		return NULL;
+	}
+	root = *size <= PAGE_SIZE ? kho_peek(*pa, PAGE_SIZE) : NULL;
+	if (!root) {
+		pr_warn("the previous kernel's sessions are lost: no root at %pa\n",
+			pa);
+		return NULL;
+	}
+	return luo_root_valid(root, *size) ? root : NULL;
+}
+
+static void __init luo_read_stamps(struct luo *luo,
+				   const struct luo_root_ser *root, size_t size)
+{
+	const struct luo_blob_ser *blob =
+		container_of(root, struct luo_blob_ser, root);
+
+	if (size >= sizeof(*blob) && blob->stamps.magic == LUO_STAMPS_MAGIC &&
+	    blob->stamps.khz == luo_counter_khz())
+		luo->stamps.before = blob->stamps;
+}
+
+static int __init luo_start(struct luo *luo)
+{
+	const struct luo_root_ser *incoming;
+	u64 begin = luo_cycles();
+	phys_addr_t pa;
+	size_t size;
+	int err;
+
+	incoming = luo_find_incoming(&pa, &size);
+	err = luo_init(luo, &luo_kho_memory, incoming);
+	if (err)
+		return err;
+
+	luo->stamps.luo_begin = begin;
+	if (incoming)
+		luo_read_stamps(luo, incoming, size);
+
+	err = kho_add_subtree(LUO_BLOB_NAME, luo->root,
+			      sizeof(struct luo_blob_ser));
+	if (err) {
+		luo->memory->free(luo->root);
+		return err;
+	}
+	if (incoming)
+		kho_restore_free(luo_kho_peek(pa));
+	luo->stamps.luo_end = luo_cycles();
+	return 0;
+}
+
+static bool liveupdate_wanted __initdata;
+
+static int __init liveupdate_setup(char *arg)
+{
+	return kstrtobool(arg, &liveupdate_wanted);
+}
+early_param("liveupdate", liveupdate_setup);
+
+static int __init liveupdate_init(void)
+{
+	int err;
+
+	if (!liveupdate_wanted)
+		return 0;
+	if (!kho_is_enabled()) {
+		pr_warn("off, as kexec handover is: boot with kho=on\n");
+		return 0;
+	}
+	err = luo_start(&luo_instance);
+	if (err) {
+		pr_err("off: %pe\n", ERR_PTR(err));
+		return err;
+	}
+	static_branch_enable(&liveupdate_key);
+	return 0;
+}
+fs_initcall(liveupdate_init);
+
+static int __init liveupdate_interfaces_init(void)
+{
+	int err;
+
+	if (!liveupdate_enabled())
+		return 0;
+
+	err = luo_sysfs_init();
+	if (err)
+		pr_warn("no files in sysfs: %pe\n", ERR_PTR(err));
+	return luo_device_init();
+}
+late_initcall(liveupdate_interfaces_init);
+
+/* ---- for handlers ---- */
+
+/**
+ * liveupdate_register_file_handler - Add a file handler.
+ * @fh: Handler; must live until it is unregistered.
+ *
+ * Records that wait for this handler can be retrieved from now on.
+ *
+ * Context: process context, may sleep; not inside a callback.
+ * Return: 0; -EOPNOTSUPP if live update is off; -EINVAL if a required
+ * operation is missing or @compatible is empty or not terminated; -EEXIST if
+ * another handler has the name.
+ */
+int liveupdate_register_file_handler(struct liveupdate_file_handler *fh)
+{
+	if (!liveupdate_enabled())
+		return -EOPNOTSUPP;
+	return luo_handler_register(&luo_instance, fh);
+}
+EXPORT_SYMBOL_GPL(liveupdate_register_file_handler);
+
+/**
+ * liveupdate_unregister_file_handler - Take a file handler away.
+ * @fh: Handler without files; its module is pinned while it has some.
+ *
+ * Context: process context, may sleep; not inside a callback.
+ */
+void liveupdate_unregister_file_handler(struct liveupdate_file_handler *fh)
+{
+	if (liveupdate_enabled())
+		luo_handler_unregister(&luo_instance, fh);
+}
+EXPORT_SYMBOL_GPL(liveupdate_unregister_file_handler);
+
+/**
+ * liveupdate_register_flb - Make files of a handler depend on an FLB.
+ * @fh:  Registered handler.
+ * @flb: FLB; may be registered with several handlers.
+ *
+ * Context: process context, may sleep; not inside a callback.
+ * Return: 0; -EOPNOTSUPP if live update is off; -EINVAL if an operation is
+ * missing, the name is not valid or @fh is not registered; -EEXIST if @fh has
+ * this FLB or another FLB has the name; -EBUSY if @fh has files; -ENOMEM.
+ */
+int liveupdate_register_flb(struct liveupdate_file_handler *fh,
+			    struct liveupdate_flb *flb)
+{
+	if (!liveupdate_enabled())
+		return -EOPNOTSUPP;
+	return luo_flb_register(&luo_instance, fh, flb);
+}
+EXPORT_SYMBOL_GPL(liveupdate_register_flb);
+
+/**
+ * liveupdate_unregister_flb - Undo liveupdate_register_flb().
+ * @fh:  Handler.
+ * @flb: FLB.
+ *
+ * Context: process context, may sleep; not inside a callback.
+ */
+void liveupdate_unregister_flb(struct liveupdate_file_handler *fh,
+			       struct liveupdate_flb *flb)
+{
+	if (liveupdate_enabled())
+		luo_flb_unregister(&luo_instance, fh, flb);
+}
+EXPORT_SYMBOL_GPL(liveupdate_unregister_flb);
+
+/**
+ * liveupdate_flb_get_incoming - Use what the previous kernel left of an FLB.
+ * @flb: FLB.
+ * @obj: Gets the live object.
+ *
+ * Calls @flb's retrieve the first time. Its finish waits for
+ * liveupdate_flb_put_incoming().
+ *
+ * Context: process context, may sleep; not inside a callback of an FLB.
+ * Return: 0; -ENOENT if nothing was left or live update is off; else the error
+ * of @flb.
+ */
+int liveupdate_flb_get_incoming(struct liveupdate_flb *flb, void **obj)
+{
+	if (!liveupdate_enabled())
+		return -ENOENT;
+	return luo_flb_get_incoming(&luo_instance, flb, obj);
+}
+EXPORT_SYMBOL_GPL(liveupdate_flb_get_incoming);
+
+/**
+ * liveupdate_flb_put_incoming - End liveupdate_flb_get_incoming().
+ * @flb: FLB.
+ *
+ * Context: process context, may sleep; not inside a callback of an FLB.
+ */
+void liveupdate_flb_put_incoming(struct liveupdate_flb *flb)
+{
+	luo_flb_put_incoming(&luo_instance, flb);
+}
+EXPORT_SYMBOL_GPL(liveupdate_flb_put_incoming);
+
+/**
+ * liveupdate_flb_get_outgoing - Use an FLB that is preserved.
+ * @flb: FLB.
+ * @obj: Gets the live object.
+ *
+ * Context: process context, may sleep; not inside a callback of an FLB.
+ * Return: 0, or -ENOENT if no file that depends on @flb is preserved.
+ */
+int liveupdate_flb_get_outgoing(struct liveupdate_flb *flb, void **obj)
+{
+	if (!liveupdate_enabled())
+		return -ENOENT;
+	return luo_flb_get_outgoing(&luo_instance, flb, obj);
+}
+EXPORT_SYMBOL_GPL(liveupdate_flb_get_outgoing);
+
+/**
+ * liveupdate_flb_put_outgoing - End liveupdate_flb_get_outgoing().
+ * @flb: FLB.
+ *
+ * Context: process context, may sleep; not inside a callback of an FLB.
+ */
+void liveupdate_flb_put_outgoing(struct liveupdate_flb *flb)
+{
+	luo_flb_put_outgoing(&luo_instance, flb);
+}
+EXPORT_SYMBOL_GPL(liveupdate_flb_put_outgoing);
+
+/**
+ * liveupdate_lock_incoming - Find an incoming session for a driver.
+ * @name: Name of the session.
+ *
+ * For drivers that need files of a session before userspace asks for it.
+ *
+ * Context: process context, may sleep; not inside a callback.
+ * Return: the session, locked until liveupdate_unlock_incoming(), or an
+ * ERR_PTR: -ENOENT if there is none or live update is off, -EBADMSG if it is
+ * damaged, -ENOMEM, -EINTR.
+ */
+struct liveupdate_session *liveupdate_lock_incoming(const char *name)
+{
+	struct liveupdate_session *session;
+	int err;
+
+	if (!liveupdate_enabled())
+		return ERR_PTR(-ENOENT);
+	err = luo_enter(&luo_instance);
+	if (err)
+		return ERR_PTR(err);
+
+	session = luo_session_lock_incoming(&luo_instance, name);
+	if (IS_ERR(session))
+		luo_exit(&luo_instance);
+	return session;
+}
+EXPORT_SYMBOL_GPL(liveupdate_lock_incoming);
+
+/**
+ * liveupdate_unlock_incoming - End liveupdate_lock_incoming().
+ * @session: Session.
+ *
+ * Context: process context, by the task that locked.
+ */
+void liveupdate_unlock_incoming(struct liveupdate_session *session)
+{
+	mutex_unlock(&session->lock);
+	luo_session_put(session);
+	luo_exit(&luo_instance);
+}
+EXPORT_SYMBOL_GPL(liveupdate_unlock_incoming);

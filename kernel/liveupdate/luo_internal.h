@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Live Update Orchestrator: our own types.
+ *
+ * Words of this directory:
+ *
+ * session	A named set of files; outgoing if made here, incoming if it came
+ *		from the previous kernel.
+ * record	Fixed-size description of a session, file or FLB in memory that
+ *		the next kernel reads; its C type ends in _ser.
+ * block	Preserved page of records.
+ * chain	Linked blocks.
+ * slot		Place of one record in a chain; an object owns its slot.
+ * token	Userspace's number for a file within its session.
+ * carried over	An incoming session that nobody finished is handed over again.
+ *
+ * Records are valid at every moment: reboot() writes only what handlers give
+ * it in freeze. An incoming session's record stays where the previous kernel
+ * wrote it until the session is finished, so carrying it over costs nothing.
+ *
+ * Lock order: luo::gate -> liveupdate_session::lock -> luo::handlers_lock ->
+ * luo::flb_lock -> luo::lock. Callbacks of handlers run under the gate and the
+ * session's lock, those of FLBs under flb_lock as well.
+ */
+#ifndef _LUO_INTERNAL_H
+#define _LUO_INTERNAL_H
+
+#include <linux/kref.h>
+#include <linux/liveupdate.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/rwsem.h>
+#include <linux/wait.h>
+#include <linux/kho/abi/luo.h>
+
+struct luo;
+
+/*
+ * Where records live. The real one is KHO; tests have their own that fails on
+ * demand.
+ */
+struct luo_memory {
+	/* A zeroed, preserved page or an ERR_PTR. */
+	void *(*alloc)(void);
+	/* Undo alloc or claim. */
+	void (*free)(void *page);
+	/* Look at a page of the previous kernel; NULL if @pa isn't one. */
+	void *(*peek)(u64 pa);
+	/* Make a page of the previous kernel ours; it stays preserved. */
+	void *(*claim)(u64 pa);
+	/* Nothing that the previous kernel preserved is of use any more. */
+	void (*forget)(void);
+};
+
+extern const struct luo_memory luo_kho_memory;
+
+/* ---- luo_records.c ---- */
+
+struct luo_slot {
+	struct luo_block *block;
+	u32 index;
+};
+
+struct luo_block {
+	struct list_head node;
+	struct luo_block_ser *ser;
+	struct luo_slot *owners[];
+};
+
+/*
+ * @blocks are ours, oldest first, and all but the last one are full unless the
+ * previous kernel left them otherwise. @incoming is the first block that has
+ * not been taken over from the previous kernel yet.
+ */
+struct luo_chain {
+	const struct luo_memory *memory;
+	struct list_head blocks;
+	u64 incoming;
+	u64 count;
+	u32 record_size;
+	u32 per_block;
+};
+
+void luo_chain_init(struct luo_chain *chain, const struct luo_memory *memory,
+		    u32 record_size, u64 incoming);
+int luo_chain_take_over(struct luo_chain *chain, u64 max_records);
+u64 luo_chain_first(struct luo_chain *chain);
+int luo_chain_add(struct luo_chain *chain, struct luo_slot *slot);
+void luo_chain_remove(struct luo_chain *chain, struct luo_slot *slot);
+void luo_chain_free(struct luo_chain *chain);
+void *luo_block_record(const struct luo_chain *chain,
+		       const struct luo_block *block, u32 index);
+void *luo_slot_record(const struct luo_chain *chain, const struct luo_slot *slot);
+void luo_slot_own(struct luo_slot *slot, struct luo_block *block, u32 index);
+
+/* True if @field is a string with at least one character and its NUL. */
+#define luo_name_valid(field) \
+	(strnlen(field, sizeof(field)) - 1 < sizeof(field) - 1)
+
+/* ---- luo_file.c ---- */
+
+enum luo_file_state {
+	LUO_FILE_PRESERVED,	/* outgoing */
+	LUO_FILE_FROZEN,	/* outgoing, freeze succeeded */
+	LUO_FILE_INCOMING,	/* record only */
+	LUO_FILE_RETRIEVED,
+	LUO_FILE_FAILED,	/* retrieve failed for good */
+	LUO_FILE_DAMAGED,	/* record makes no sense */
+};
+
+struct luo_file {
+	struct liveupdate_session *session;
+	enum luo_file_state state;
+	int retrieve_status;
+	u64 token;
+	u64 seq;
+	struct rb_node by_token;
+	struct rb_node by_seq;
+	struct luo_slot slot;
+
+	/* Module pinned; NULL while an incoming record waits for its handler. */
+	struct liveupdate_file_handler *handler;
+	struct file *file;
+	u64 data;
+	void *private_data;
+	u64 preserved_bytes;
+
+	/* Drivers that depend on this file. */
+	unsigned int pins;
+
+	/* Under luo::lock, while preserved. */
+	struct rb_node by_id;
+	unsigned long id;
+	struct list_head freeze_node;
+};
+
+/* Under the session's lock. */
+struct luo_file_set {
+	struct rb_root by_token;
+	struct rb_root by_seq;
+	u64 next_seq;
+	u64 count;
+	struct luo_chain chain;
+	/* Incoming: every record has its luo_file. */
+	bool read;
+};
+
+void luo_file_set_init(struct luo_file_set *files, struct luo *luo, u64 incoming,
+		       u64 count);
+int luo_file_set_read(struct liveupdate_session *session);
+void luo_file_set_unpreserve(struct liveupdate_session *session);
+int luo_file_set_finish(struct liveupdate_session *session);
+int luo_file_set_carry(struct liveupdate_session *session);
+void luo_file_set_uncarry(struct liveupdate_session *session);
+void luo_file_set_forget(struct liveupdate_session *session);
+
+int luo_file_preserve(struct liveupdate_session *session, struct file *file,
+		      u64 token);
+int luo_file_unpreserve(struct liveupdate_session *session, u64 token);
+int luo_file_retrieve(struct liveupdate_session *session, u64 token,
+		      struct file **file);
+struct luo_file *luo_file_find(struct luo_file_set *files, u64 token);
+struct luo_file *luo_file_next(struct luo_file_set *files, u64 seq);
+void luo_file_handler_name(const struct luo_file *f,
+			   char name[LUO_HANDLER_NAME_LENGTH]);
+int luo_files_freeze(struct luo *luo);
+void luo_files_unfreeze(struct luo *luo);
+
+int luo_handler_register(struct luo *luo, struct liveupdate_file_handler *fh);
+void luo_handler_unregister(struct luo *luo, struct liveupdate_file_handler *fh);
+
+/* ---- luo_flb.c ---- */
+
+struct luo_flb_link {
+	struct list_head node;
+	struct liveupdate_flb *flb;
+};
+
+int luo_flb_register(struct luo *luo, struct liveupdate_file_handler *fh,
+		     struct liveupdate_flb *flb);
+void luo_flb_unregister(struct luo *luo, struct liveupdate_file_handler *fh,
+			struct liveupdate_flb *flb);
+void luo_flb_unregister_all(struct luo *luo, struct liveupdate_file_handler *fh);
+int luo_flb_files_preserve(struct luo *luo, struct liveupdate_file_handler *fh);
+void luo_flb_files_unpreserve(struct luo *luo,
+			      struct liveupdate_file_handler *fh);
+void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh);
+void luo_flb_forget_incoming(struct luo *luo);
+int luo_flb_freeze(struct luo *luo);
+int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb, void **obj);
+void luo_flb_put_incoming(struct luo *luo, struct liveupdate_flb *flb);
+int luo_flb_get_outgoing(struct luo *luo, struct liveupdate_flb *flb, void **obj);
+void luo_flb_put_outgoing(struct luo *luo, struct liveupdate_flb *flb);
+
+/* ---- luo_session.c ---- */
+
+enum luo_session_state {
+	LUO_SESSION_OUTGOING,
+	LUO_SESSION_INCOMING,	/* nobody has it */
+	LUO_SESSION_RETRIEVED,	/* incoming, somebody has it */
+	LUO_SESSION_FINISHED,	/* holds nothing any more */
+	LUO_SESSION_DAMAGED,	/* incoming, its files can't be read */
+};
+
+#define LUO_SESSION_STATES	(LUO_SESSION_DAMAGED + 1)
+
+struct liveupdate_session {
+	struct luo *luo;
+	struct kref kref;
+	char name[LUO_SESSION_NAME_LENGTH];
+	u32 hash;
+
+	/* What the session holds; taken by whoever calls its handlers. */
+	struct mutex lock;
+	struct luo_file_set files;
+	bool keep_on_close;
+
+	/* Under luo::lock; state changes need the session's lock as well. */
+	enum luo_session_state state;
+	u64 seq;
+	struct rb_node by_name;
+	struct rb_node by_seq;
+	struct luo_slot slot;
+};
+
+struct liveupdate_session *luo_session_create(struct luo *luo, const char *name);
+struct liveupdate_session *luo_session_retrieve(struct luo *luo,
+						const char *name);
+int luo_session_finish(struct liveupdate_session *session);
+void luo_session_close(struct liveupdate_session *session);
+void luo_session_give_back(struct liveupdate_session *session);
+void luo_session_put(struct liveupdate_session *session);
+struct liveupdate_session *luo_session_next(struct luo *luo, u64 seq);
+void luo_session_sync(struct liveupdate_session *session, s64 files);
+int luo_sessions_read(struct luo *luo);
+int luo_sessions_carry(struct luo *luo);
+void luo_sessions_uncarry(struct luo *luo);
+struct liveupdate_session *luo_session_lock_incoming(struct luo *luo,
+						     const char *name);
+
+/* ---- luo_core.c ---- */
+
+enum luo_direction {
+	LUO_OUTGOING,
+	LUO_INCOMING,
+};
+
+#define LUO_DIRECTIONS	(LUO_INCOMING + 1)
+
+/* Sessions of one direction that are to be handed over. */
+struct luo_count {
+	u64 sessions;
+	u64 files;
+};
+
+/* get_cycles() at the milestones of this kernel's birth. */
+struct luo_stamps {
+	struct luo_stamps_ser before;	/* magic is 0 if there are none */
+	u64 luo_begin;
+	u64 luo_end;
+	u64 first_open;
+};
+
+struct luo {
+	const struct luo_memory *memory;
+	/* Live updates since the last cold boot. */
+	u64 number;
+	struct luo_stamps stamps;
+
+	/*
+	 * Held for read by whoever may change a session. @frozen is set with
+	 * the gate held for write, and says that reboot() is under way.
+	 */
+	struct rw_semaphore gate;
+	bool frozen;
+	wait_queue_head_t thawed;
+
+	/* Guards the list and the links of handlers to FLBs. */
+	struct rw_semaphore handlers_lock;
+	struct list_head handlers;
+
+	/* Guards FLBs and their page. */
+	struct mutex flb_lock;
+	struct list_head flbs;
+	struct luo_flb_page_ser *flb_page;
+	bool flb_read;
+
+	/* Guards all below and the state of sessions. */
+	struct mutex lock;
+	struct luo_root_ser *root;
+	struct luo_chain chain;
+	bool sessions_read;
+	struct rb_root by_name[LUO_DIRECTIONS];
+	struct rb_root by_seq;
+	u64 next_seq;
+	struct luo_count count[LUO_DIRECTIONS];
+	/* Files in sessions not finished that exist in this kernel. */
+	u64 retrieved_files;
+	struct rb_root by_id;
+	/* Files whose handler has freeze or unfreeze, oldest first. */
+	struct list_head freeze_files;
+
+	/* /dev/liveupdate */
+	bool exclusive;
+	atomic_t openers;
+};
+
+int luo_init(struct luo *luo, const struct luo_memory *memory,
+	     const struct luo_root_ser *incoming);
+void luo_destroy(struct luo *luo);
+struct luo *luo_get(void);
+
+int luo_enter(struct luo *luo);
+void luo_enter_uninterruptible(struct luo *luo);
+void luo_exit(struct luo *luo);
+
+int luo_freeze(struct luo *luo, bool image_ready);
+u64 luo_cycles_to_ns(u64 cycles);
+u64 luo_cycles(void);
+
+/* ---- luo_sysfs.c ---- */
+
+int luo_sysfs_init(void);
+
+/* ---- luo_ioctl.c ---- */
+
+int luo_device_init(void);
+
+#endif /* _LUO_INTERNAL_H */
