@@ -1,10 +1,11 @@
 #!/bin/sh
-# The demo, as it runs in both kernels: a KVM guest is started, an update of the
+# The demo, as it runs in each kernel: a KVM guest is started, an update of the
 # kernel under it is called off, the next one goes ahead, and the guest goes on
 # where it was. Results are lines of "key value" on stdout.
 #
 # With corrupt=1 on the kernel's command line a byte of guest RAM is damaged on
-# the way, and the demo must fail. guest_mib=N is the size of that RAM.
+# the way, and the demo must fail. guest_mib=N is the size of that RAM,
+# rounds=N the number of updates.
 # shellcheck source=dev/guest/lib.sh disable=SC2119,SC2154 # the kernel sets the words
 . /guest/lib.sh
 
@@ -68,6 +69,15 @@ call_off_by_image() {
 	verify after_off_image
 }
 
+# Returns only if it was called off.
+update() {
+	step "updating the kernel under the guest"
+	load_next || fail "kexec_file_load() did not load the next kernel"
+	drain
+	ask update update ${corrupt:+--corrupt}
+	fail "the update was called off: $(cat /tmp/update.error)"
+}
+
 first_kernel() {
 	[ -c /dev/kvm ] || fail "no /dev/kvm: this kernel or CPU offers no KVM"
 	[ -c /dev/liveupdate ] || fail "no /dev/liveupdate: see the kernel's log"
@@ -78,11 +88,7 @@ first_kernel() {
 	wait_for_agent
 	verify start
 	call_off_by_image
-	step "updating the kernel under the guest"
-	load_next || fail "kexec_file_load() did not load the next kernel"
-	drain
-	ask update update ${corrupt:+--corrupt}
-	fail "the update was called off: $(cat /tmp/update.error)"
+	update
 }
 
 wait_for_report() {
@@ -103,7 +109,7 @@ check_report() {
 		wrong "the guest's clock went back"
 }
 
-second_kernel() {
+next_kernel() {
 	luo-vmm resume --serial /dev/ttyS0 --report $report --keep-going &
 	agent=$!
 	wait_for_report
@@ -114,13 +120,11 @@ second_kernel() {
 	verify after
 	luoctl info | sed 's/^/luo_/'
 	[ -z "$(luoctl --no-header list)" ] || wrong "a session was left behind"
+	[ "$status" = 0 ] || exit 1
+	[ "$stage" -gt "${rounds:-1}" ] || update
 	ask stop end || wrong "$(cat /tmp/end.error)"
 	wait "$agent" || wrong "the agent failed"
 }
 
-case $stage in
-1) first_kernel ;;
-2) second_kernel ;;
-*) fail "stage $stage: the demo has two" ;;
-esac
+if [ "$stage" = 1 ]; then first_kernel; else next_kernel; fi
 exit $status
