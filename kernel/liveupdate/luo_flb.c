@@ -489,9 +489,23 @@ void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh)
 		luo_flb_finish_file(luo, link->flb);
 }
 
+static void luo_flb_forget(struct luo *luo, struct luo_flb_ser *record)
+{
+	struct liveupdate_flb *flb = luo_flb_find(luo, record->name);
+
+	if (!flb) {
+		luo_flb_record_remove(luo, record);
+	} else if (flb->incoming.files) {
+		flb->incoming.files = 0;
+		luo_flb_settle_incoming(luo, flb);
+	}
+}
+
 /**
  * luo_flb_forget_incoming - No incoming session is left that needs an FLB.
  * @luo: Instance.
+ *
+ * Files that could not be retrieved never finished theirs.
  */
 void luo_flb_forget_incoming(struct luo *luo)
 {
@@ -499,12 +513,8 @@ void luo_flb_forget_incoming(struct luo *luo)
 
 	guard(mutex)(&luo->flb_lock);
 	luo_flb_page_read(luo);
-	for (i = luo->flb_page ? luo->flb_page->count : 0; i-- > 0;) {
-		struct luo_flb_ser *record = &luo->flb_page->flb[i];
-
-		if (!luo_flb_find(luo, record->name))
-			luo_flb_record_remove(luo, record);
-	}
+	for (i = luo->flb_page ? luo->flb_page->count : 0; i-- > 0;)
+		luo_flb_forget(luo, &luo->flb_page->flb[i]);
 }
 
 /**

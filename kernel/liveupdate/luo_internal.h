@@ -93,9 +93,10 @@ void *luo_block_record(const struct luo_chain *chain,
 void *luo_slot_record(const struct luo_chain *chain, const struct luo_slot *slot);
 void luo_slot_own(struct luo_slot *slot, struct luo_block *block, u32 index);
 
-/* True if @field is a string with at least one character and its NUL. */
-#define luo_name_valid(field) \
-	(strnlen(field, sizeof(field)) - 1 < sizeof(field) - 1)
+/* True if the array @field holds at least one character and a NUL. */
+#define luo_name_valid(field)							\
+	(strnlen((const char *)(field), sizeof(field) + __must_be_array(field)) \
+	 - 1 < sizeof(field) - 1)
 
 /* ---- luo_file.c ---- */
 

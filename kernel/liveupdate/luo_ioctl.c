@@ -129,7 +129,7 @@ static struct file *luo_open_created(struct luo_call *call)
 
 static int luo_cmd_create_session(struct luo_call *call)
 {
-	if (!luo_name_valid((char *)call->arg.create_session.name))
+	if (!luo_name_valid(call->arg.create_session.name))
 		return -EINVAL;
 	return luo_publish_fd(call, luo_open_created);
 }
@@ -152,7 +152,7 @@ static struct file *luo_open_retrieved(struct luo_call *call)
 
 static int luo_cmd_retrieve_session(struct luo_call *call)
 {
-	if (!luo_name_valid((char *)call->arg.retrieve_session.name))
+	if (!luo_name_valid(call->arg.retrieve_session.name))
 		return -EINVAL;
 	return luo_publish_fd(call, luo_open_retrieved);
 }
