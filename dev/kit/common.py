@@ -34,7 +34,8 @@ def main(function):
     except FileNotFoundError as error:
         if error.strerror is None or error.filename is None:
             raise
-        warn(f"{error.filename}: {error.strerror}: run 'make deps' if it is a command")
+        remedy = "" if "/" in str(error.filename) else ": run 'make deps'"
+        warn(f"{error.filename}: {error.strerror}{remedy}")
     except OSError as error:
         warn(f"{error.filename or 'system'}: {error.strerror}")
     except KeyboardInterrupt:
