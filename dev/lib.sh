@@ -8,6 +8,9 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/linux-liveupdate
 JOBS=${JOBS:-$(nproc)}
 PROG=$(basename "$0")
 
+# Options and variables of the make that started us are not for those we start.
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL
+
 # Python started by the kernel's build would leave __pycache__ in the source.
 export PYTHONDONTWRITEBYTECODE=1
 

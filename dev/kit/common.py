@@ -1,5 +1,6 @@
 """Paths, messages and processes shared by the Python programs of dev/."""
 
+import errno
 import fcntl
 import os
 import re
@@ -10,6 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BUILD") or ROOT / "build").resolve()
 LINUX = BUILD / "linux"
+# Options and variables of the make that started us are not for those we start.
+for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
+    os.environ.pop(name, None)
 PROG = os.path.basename(sys.argv[0])
 
 
@@ -37,7 +41,8 @@ def main(function):
         remedy = "" if "/" in str(error.filename) else ": run 'make deps'"
         warn(f"{error.filename}: {error.strerror}{remedy}")
     except OSError as error:
-        warn(f"{error.filename or 'system'}: {error.strerror}")
+        remedy = ": make room or set BUILD= to a larger disk" if error.errno == errno.ENOSPC else ""
+        warn(f"{error.filename or 'system'}: {error.strerror}{remedy}")
     except KeyboardInterrupt:
         warn("interrupted")
     sys.exit(1)
