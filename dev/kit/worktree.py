@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 
-from .common import BUILD, LINUX, ROOT, Failure, say, warn
+from .common import BUILD, LINUX, ROOT, Failure, base, say, warn
 from .commits import (BASE_REF, BRANCH, BUILT_REF, Builder, blobs, git, git_line, identity,
                       read_entry, tree_entries)
 from .series import MAINTAINERS, Series
 
 GIT = LINUX / ".git"
 BASE_FILES = GIT / "base-files"     # every path of the base; its mtime is when it was unpacked
+BASE_ID = GIT / "base-id"           # content hash of that base
 PRISTINE = GIT / "pristine.json"    # {path: [mode, blob]} of the base files ever asked for
 INPUT = GIT / "input"               # what the commits were last made from
 
@@ -24,6 +25,8 @@ def fetch(directory):
 def unpack_base():
     """Unpack the base and make a repository of it, if that is not done yet."""
     if BASE_FILES.exists():
+        if BASE_ID.exists() and BASE_ID.read_text() != base("CONTENT_SHA256"):
+            raise Failure(f"{LINUX}: made from another base: run 'make clean'")
         return
     if LINUX.exists():
         raise Failure(f"{LINUX}: not finished or not ours: remove it")
@@ -38,6 +41,7 @@ def unpack_base():
         subprocess.run(["git", "-C", fresh, "config", *setting.split("=")], check=True)
     # Only what the series touches is tracked: status and diff show just that.
     (fresh / ".git/info/exclude").write_text("*\n")
+    (fresh / ".git/base-id").write_text(base("CONTENT_SHA256"))
     (fresh / ".git/base-files").write_text("\n".join(sorted(listed)) + "\n")
     fresh.rename(LINUX)
 
