@@ -2,10 +2,11 @@
 #ifndef _LINUX_KHO_ABI_KEXEC_HANDOVER_H
 #define _LINUX_KHO_ABI_KEXEC_HANDOVER_H
 
+#include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/types.h>
 
-#include <asm/page.h>
+#include <vdso/page.h>
 
 /*
  * What one kernel leaves in memory for the next. Everything here is read by
@@ -40,8 +41,8 @@
 #define KHO_RADIX_KEY_BITS		(64 - PAGE_SHIFT)
 #define KHO_RADIX_TABLE_SHIFT		(PAGE_SHIFT - 3)
 #define KHO_RADIX_LEAF_SHIFT		(PAGE_SHIFT + 3)
-#define KHO_RADIX_TABLE_ENTRIES		(1 << KHO_RADIX_TABLE_SHIFT)
-#define KHO_RADIX_LEAF_BITS		(1 << KHO_RADIX_LEAF_SHIFT)
+#define KHO_RADIX_TABLE_ENTRIES		BIT(KHO_RADIX_TABLE_SHIFT)
+#define KHO_RADIX_LEAF_BITS		BIT(KHO_RADIX_LEAF_SHIFT)
 #define KHO_RADIX_LEVELS						\
 	((KHO_RADIX_KEY_BITS + 1 - KHO_RADIX_LEAF_SHIFT +		\
 	  KHO_RADIX_TABLE_SHIFT - 1) / KHO_RADIX_TABLE_SHIFT + 1)

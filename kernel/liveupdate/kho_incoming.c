@@ -1,0 +1,700 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reading the preserved-memory map of the previous kernel at boot.
+ *
+ * The map is not trusted: whatever it says, only memory that nobody else has
+ * becomes restorable, and the work is bounded by the size of RAM.
+ *
+ * Glossary:
+ * - taken: memory that cannot have been preserved, because it is no RAM, is
+ *   scratch, or is used by this kernel already. An entry that claims such
+ *   memory is dropped.
+ * - doubtful: a block that overlaps another block or a node of the map, or that
+ *   stands in a node with several parents. It is reserved, so that nobody gets
+ *   it, but it cannot be restored.
+ * - run: neighbouring blocks of one order.
+ *
+ * Dropped and doubtful entries are cleared, so the map can go on as this
+ * kernel's own.
+ */
+
+#define pr_fmt(fmt) "KHO: " fmt
+
+#include <linux/bitmap.h>
+#include <linux/find.h>
+#include <linux/io.h>
+#include <linux/limits.h>
+#include <linux/math.h>
+#include <linux/memblock.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/pfn.h>
+#include <linux/sort.h>
+
+#include "../kexec_handover_internal.h"
+#include "kho_incoming.h"
+#include "kho_radix.h"
+
+/* What kho_reader_emit() can do with if memory is short. */
+#define KHO_MIN_RANGES		256UL
+
+/* [start, end) in page frame numbers */
+struct kho_span {
+	unsigned long start;
+	unsigned long end;
+};
+
+struct kho_node {
+	u64 pa;
+	u64 *slot;
+	u64 key;
+	u32 level;
+	bool shared;
+};
+
+struct kho_node_ref {
+	u64 pa;
+	unsigned long idx;
+};
+
+/*
+ * A sequence of spans in ascending order: the runs of one order, or the nodes.
+ * @start and @end are what is left of the current run, of which the part before
+ * @limit overlaps nothing that is taken.
+ */
+struct kho_source {
+	unsigned long start;
+	unsigned long limit;
+	unsigned long end;
+	unsigned long idx;		/* into nodes, or by_pa */
+	unsigned long last;
+	unsigned long taken;
+	unsigned int bit;		/* where to go on in the leaf nodes[idx] */
+	unsigned int order;
+	bool is_nodes;
+	bool shared;
+};
+
+struct kho_reader {
+	struct kho_radix *tree;
+
+	struct kho_node *nodes;		/* in order of their keys, root last */
+	struct kho_node_ref *by_pa;
+	unsigned long nr_nodes;
+	unsigned long max_nodes;
+
+	struct kho_span *taken;		/* disjoint, ends with a sentinel */
+	unsigned long nr_taken;
+	unsigned long max_taken;
+
+	struct memblock_range *ranges;	/* the result */
+	unsigned long nr_ranges;
+	unsigned long max_ranges;
+	phys_addr_t gap;		/* ranges this close are merged */
+
+	struct kho_source sources[KHO_RADIX_MAX_ORDER + 2];
+	unsigned int nr_sources;
+	unsigned long done;		/* all below is in ranges, or free */
+
+	unsigned long nr_blocks;
+	unsigned long nr_doubtful;
+	unsigned long nr_dropped;
+	unsigned long nr_bad_nodes;
+};
+
+/* Too big for the stack, and used but once. */
+static struct kho_reader kho_reader __initdata;
+
+/* Nodes */
+
+/*
+ * Bounds the walk, as the keys that denote RAM are limited. Keys that cover
+ * more than one order begin at 0, and there is but one such node per level.
+ */
+static bool __init kho_keys_denote_ram(u64 key, unsigned int level)
+{
+	u64 nr_pages;
+
+	if (!key)
+		return level;
+
+	nr_pages = kho_radix_span(level) << kho_radix_key_order(key);
+	nr_pages = min(nr_pages, PHYS_PFN(PHYS_ADDR_MAX));
+	return memblock_overlaps_region(&memblock.memory,
+					PFN_PHYS(kho_radix_key_pfn(key)),
+					PFN_PHYS(nr_pages));
+}
+
+static bool __init kho_node_is_sane(u64 pa)
+{
+	return PAGE_ALIGNED(pa) && memblock_is_map_memory(pa) &&
+	       !memblock_is_reserved(pa) && !kho_scratch_overlap(pa, PAGE_SIZE);
+}
+
+static bool __init kho_count_node(const struct kho_radix_node *node, void *arg)
+{
+	struct kho_reader *r = arg;
+
+	if (!kho_node_is_sane(node->pa) ||
+	    !kho_keys_denote_ram(node->key, node->level))
+		return false;
+
+	r->max_nodes++;
+	return true;
+}
+
+/* The number of runs in a leaf: bits that are set above one that is not. */
+static unsigned long __init kho_count_runs(const unsigned long *leaf)
+{
+	unsigned long nr = 0, carry = 0;
+	unsigned int i;
+
+	for (i = 0; i < BITS_TO_LONGS(KHO_RADIX_LEAF_BITS); i++) {
+		nr += hweight_long(leaf[i] & ~(leaf[i] << 1 | carry));
+		carry = leaf[i] >> (BITS_PER_LONG - 1);
+	}
+
+	return nr;
+}
+
+static bool __init kho_record_node(const struct kho_radix_node *node, void *arg)
+{
+	struct kho_reader *r = arg;
+	unsigned long nr_runs = 0;
+
+	if (!kho_node_is_sane(node->pa) ||
+	    !kho_keys_denote_ram(node->key, node->level) ||
+	    r->nr_nodes == r->max_nodes) {
+		*node->slot = 0;
+		r->nr_bad_nodes++;
+		return false;
+	}
+
+	if (!node->level) {
+		nr_runs = kho_count_runs(phys_to_virt(node->pa));
+		if (!nr_runs) {
+			*node->slot = 0;
+			return false;
+		}
+	}
+
+	r->max_ranges += nr_runs + 1;
+	r->nodes[r->nr_nodes++] = (struct kho_node){
+		.pa = node->pa,
+		.slot = node->slot,
+		.key = node->key,
+		.level = node->level,
+	};
+	return true;
+}
+
+static int __init kho_cmp_node_ref(const void *a, const void *b)
+{
+	const struct kho_node_ref *x = a, *y = b;
+
+	return x->pa < y->pa ? -1 : x->pa > y->pa;
+}
+
+/*
+ * A node with several parents would give several names to one bit. Cut it off
+ * from all of them; the root has a parent only if it is damaged.
+ */
+static void __init kho_cut_shared_nodes(struct kho_reader *r)
+{
+	u64 end = 0;
+	unsigned long i;
+
+	for (i = 1; i < r->nr_nodes; i++) {
+		if (r->by_pa[i - 1].pa != r->by_pa[i].pa)
+			continue;
+		r->nodes[r->by_pa[i - 1].idx].shared = true;
+		r->nodes[r->by_pa[i].idx].shared = true;
+	}
+
+	for (i = 0; i < r->nr_nodes; i++) {
+		struct kho_node *node = &r->nodes[i];
+
+		if (node->shared && node->slot) {
+			*node->slot = 0;
+			r->nr_bad_nodes++;
+			end = max(end, node->key + kho_radix_span(node->level));
+		}
+		if (node->key < end)
+			node->shared = true;
+	}
+}
+
+static int __init kho_collect_nodes(struct kho_reader *r, u64 root_pa)
+{
+	unsigned long i;
+
+	r->max_nodes = 1;
+	kho_radix_walk(r->tree, kho_count_node, r);
+
+	r->nodes = memblock_alloc(array_size(r->max_nodes, sizeof(*r->nodes)),
+				  SMP_CACHE_BYTES);
+	r->by_pa = memblock_alloc(array_size(r->max_nodes, sizeof(*r->by_pa)),
+				  SMP_CACHE_BYTES);
+	if (!r->nodes || !r->by_pa)
+		return -ENOMEM;
+
+	r->max_nodes--;
+	kho_radix_walk(r->tree, kho_record_node, r);
+	r->nodes[r->nr_nodes++] = (struct kho_node){
+		.pa = root_pa,
+		.key = U64_MAX,
+		.level = KHO_RADIX_ROOT_LEVEL,
+	};
+	r->max_nodes++;
+	r->max_ranges++;
+
+	for (i = 0; i < r->nr_nodes; i++)
+		r->by_pa[i] = (struct kho_node_ref){ r->nodes[i].pa, i };
+	sort(r->by_pa, r->nr_nodes, sizeof(*r->by_pa), kho_cmp_node_ref, NULL);
+	kho_cut_shared_nodes(r);
+
+	return 0;
+}
+
+/* Taken memory */
+
+static int __init kho_cmp_span(const void *a, const void *b)
+{
+	const struct kho_span *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static void __init kho_add_taken(struct kho_reader *r, unsigned long start,
+				 unsigned long end)
+{
+	if (start < end && !WARN_ON_ONCE(r->nr_taken == r->max_taken))
+		r->taken[r->nr_taken++] = (struct kho_span){ start, end };
+}
+
+static void __init kho_add_all_taken(struct kho_reader *r)
+{
+	struct memblock_region *rgn;
+	unsigned long hole = 0;
+	unsigned int i;
+
+	for_each_mem_region(rgn) {
+		if (memblock_is_nomap(rgn))
+			continue;
+		kho_add_taken(r, hole, PFN_UP(rgn->base));
+		hole = PFN_DOWN(rgn->base + rgn->size);
+	}
+	kho_add_taken(r, hole, ULONG_MAX);
+
+	for_each_reserved_mem_region(rgn)
+		kho_add_taken(r, PFN_DOWN(rgn->base),
+			      PFN_UP(rgn->base + rgn->size));
+
+	for (i = 0; i < kho_scratch_cnt; i++)
+		kho_add_taken(r, PFN_DOWN(kho_scratch[i].addr),
+			      PFN_UP(kho_scratch[i].addr + kho_scratch[i].size));
+}
+
+static int __init kho_collect_taken(struct kho_reader *r)
+{
+	unsigned long i, n = 0;
+
+	/* The allocation itself adds a region, or several if it must resize. */
+	r->max_taken = memblock.memory.cnt + memblock.reserved.cnt +
+		       kho_scratch_cnt + 16;
+	r->taken = memblock_alloc(array_size(r->max_taken, sizeof(*r->taken)),
+				  SMP_CACHE_BYTES);
+	if (!r->taken)
+		return -ENOMEM;
+
+	kho_add_all_taken(r);
+	sort(r->taken, r->nr_taken, sizeof(*r->taken), kho_cmp_span, NULL);
+
+	for (i = 1; i < r->nr_taken; i++) {
+		if (r->taken[i].start <= r->taken[n].end)
+			r->taken[n].end = max(r->taken[n].end, r->taken[i].end);
+		else
+			r->taken[++n] = r->taken[i];
+	}
+	r->nr_taken = n + 1;
+
+	return 0;
+}
+
+/* Ranges to reserve */
+
+static bool __init kho_ranges_join(struct kho_reader *r,
+				   const struct memblock_range *last,
+				   phys_addr_t start)
+{
+	if (start <= last->end)
+		return true;
+
+	return start - last->end <= r->gap &&
+	       !kho_scratch_overlap(last->end, start - last->end);
+}
+
+/* Trade precision for space: what lies in small gaps is reserved, too. */
+static void __init kho_compact_ranges(struct kho_reader *r, unsigned long max)
+{
+	unsigned long i, n;
+
+	while (r->nr_ranges > max && r->gap < BIT_ULL(62)) {
+		r->gap = r->gap ? r->gap * 2 : PAGE_SIZE;
+		for (i = 1, n = 0; i < r->nr_ranges; i++) {
+			if (kho_ranges_join(r, &r->ranges[n], r->ranges[i].start))
+				r->ranges[n].end = max(r->ranges[n].end,
+						       r->ranges[i].end);
+			else
+				r->ranges[++n] = r->ranges[i];
+		}
+		r->nr_ranges = n + 1;
+	}
+}
+
+/* @start must not be below that of the previous call. */
+static void __init kho_emit(struct kho_reader *r, unsigned long start_pfn,
+			    unsigned long end_pfn)
+{
+	phys_addr_t start = PFN_PHYS(start_pfn), end = PFN_PHYS(end_pfn);
+	struct memblock_range *last = r->ranges + r->nr_ranges - 1;
+
+	if (r->nr_ranges && kho_ranges_join(r, last, start)) {
+		last->end = max(last->end, end);
+		return;
+	}
+
+	if (r->nr_ranges == r->max_ranges)
+		kho_compact_ranges(r, r->max_ranges / 2);
+	r->ranges[r->nr_ranges++] = (struct memblock_range){ start, end };
+}
+
+static int __init kho_alloc_ranges(struct kho_reader *r)
+{
+	unsigned long min = KHO_MIN_RANGES + 4 * kho_scratch_cnt;
+
+	/* Taken memory can split a run in two. */
+	r->max_ranges += memblock.memory.cnt + memblock.reserved.cnt + min;
+
+	for (; r->max_ranges >= min; r->max_ranges /= 2) {
+		r->ranges = memblock_alloc(array_size(r->max_ranges,
+						      sizeof(*r->ranges)),
+					   SMP_CACHE_BYTES);
+		if (r->ranges)
+			return 0;
+	}
+
+	return -ENOMEM;
+}
+
+/* Blocks */
+
+static void __init kho_clear_blocks(struct kho_reader *r, unsigned long start,
+				    unsigned long end, unsigned int order)
+{
+	for (; start < end; start += 1UL << order)
+		kho_radix_clear(r->tree, start, order);
+}
+
+static bool __init kho_next_run(struct kho_reader *r, struct kho_source *s)
+{
+	for (; s->idx < s->last; s->idx++, s->bit = 0) {
+		struct kho_node *node = &r->nodes[s->idx];
+		unsigned long *leaf = phys_to_virt(node->pa);
+		unsigned long base = kho_radix_key_pfn(node->key);
+		unsigned long bit;
+
+		if (node->level)
+			continue;
+		bit = find_next_bit(leaf, KHO_RADIX_LEAF_BITS, s->bit);
+		if (bit == KHO_RADIX_LEAF_BITS)
+			continue;
+
+		s->bit = find_next_zero_bit(leaf, KHO_RADIX_LEAF_BITS, bit);
+		s->start = base + (bit << s->order);
+		s->end = base + ((unsigned long)s->bit << s->order);
+		s->shared = node->shared;
+		return true;
+	}
+
+	return false;
+}
+
+/* Take blocks off the run until the next one does not overlap taken memory. */
+static bool __init kho_skip_taken(struct kho_reader *r, struct kho_source *s)
+{
+	const unsigned long size = 1UL << s->order;
+
+	while (s->start < s->end) {
+		const struct kho_span *taken = &r->taken[s->taken];
+		unsigned long end;
+
+		if (taken->end <= s->start) {
+			s->taken++;
+			continue;
+		}
+
+		s->limit = s->end;
+		if (taken->start < s->end)
+			s->limit = s->start;
+		if (taken->start > s->start && taken->start < s->end)
+			s->limit += round_down(taken->start - s->start, size);
+		if (s->limit > s->start)
+			return true;
+
+		end = min(taken->end, s->end);
+		end = s->start + round_up(end - s->start, size);
+		r->nr_dropped += (end - s->start) >> s->order;
+		kho_clear_blocks(r, s->start, end, s->order);
+		s->start = end;
+	}
+
+	return false;
+}
+
+/* Make @s->start up to @s->limit something to look at, if any is left. */
+static bool __init kho_source_fill(struct kho_reader *r, struct kho_source *s)
+{
+	if (s->is_nodes) {
+		if (s->start < s->limit)
+			return true;
+		if (s->idx == s->last)
+			return false;
+		s->start = PHYS_PFN(r->by_pa[s->idx++].pa);
+		s->limit = s->start + 1;
+		return true;
+	}
+
+	do {
+		if (s->start < s->limit || kho_skip_taken(r, s))
+			return true;
+	} while (kho_next_run(r, s));
+
+	return false;
+}
+
+static void __init kho_reserve_doubtful(struct kho_reader *r,
+					struct kho_source *s, unsigned long end)
+{
+	kho_emit(r, s->start, end);
+	kho_clear_blocks(r, s->start, end, s->order);
+	r->nr_doubtful += (end - s->start) >> s->order;
+}
+
+static void __init kho_accept(struct kho_reader *r, struct kho_source *s,
+			      unsigned long end)
+{
+	unsigned long pfn;
+
+	kho_emit(r, s->start, end);
+	for (pfn = s->start; pfn < end; pfn += 1UL << s->order)
+		kho_mark_block(pfn_to_page(pfn), s->order);
+	r->nr_blocks += (end - s->start) >> s->order;
+}
+
+/*
+ * Deal with the beginning of @s, which begins no later than any other source;
+ * @next is where the first of the others begins.
+ */
+static void __init kho_source_consume(struct kho_reader *r, struct kho_source *s,
+				      unsigned long next)
+{
+	const unsigned long size = 1UL << s->order;
+	unsigned long end = s->limit;
+
+	if (s->is_nodes) {
+		kho_emit(r, s->start, end);
+	} else if (s->shared) {
+		kho_reserve_doubtful(r, s, end);
+	} else if (s->start >= r->done && next - s->start >= size) {
+		end = min(end, s->start + round_down(next - s->start, size));
+		kho_accept(r, s, end);
+	} else {
+		end = s->start + size;
+		kho_reserve_doubtful(r, s, end);
+	}
+
+	s->start = end;
+	r->done = max(r->done, end);
+}
+
+static void __init kho_add_source(struct kho_reader *r, struct kho_source s)
+{
+	if (kho_source_fill(r, &s))
+		r->sources[r->nr_sources++] = s;
+}
+
+static void __init kho_add_sources(struct kho_reader *r)
+{
+	unsigned long i, first = 0;
+
+	kho_add_source(r, (struct kho_source){
+		.last = r->nr_nodes,
+		.is_nodes = true,
+	});
+
+	/* A node's order counts down along nodes; key 0 is in all orders. */
+	for (i = 0; i < r->nr_nodes; i++) {
+		unsigned int order;
+
+		if (!r->nodes[i].key)
+			first = i + 1;
+		if (!r->nodes[i].key || r->nodes[i].key == U64_MAX)
+			continue;
+
+		order = kho_radix_key_order(r->nodes[i].key);
+		if (i + 1 < r->nr_nodes && r->nodes[i + 1].key != U64_MAX &&
+		    kho_radix_key_order(r->nodes[i + 1].key) == order)
+			continue;
+
+		kho_add_source(r, (struct kho_source){
+			.idx = first,
+			.last = i + 1,
+			.order = order,
+		});
+		first = i + 1;
+	}
+}
+
+/* Go through all sources at once, in order of addresses. */
+static void __init kho_merge_sources(struct kho_reader *r)
+{
+	kho_add_sources(r);
+
+	while (r->nr_sources) {
+		unsigned long next = ULONG_MAX;
+		struct kho_source *s = &r->sources[0];
+		unsigned int i;
+
+		for (i = 1; i < r->nr_sources; i++) {
+			struct kho_source *t = &r->sources[i];
+
+			if (t->start < s->start)
+				swap(s, t);
+			next = min(next, t->start);
+		}
+
+		kho_source_consume(r, s, next);
+		if (!kho_source_fill(r, s))
+			*s = r->sources[--r->nr_sources];
+	}
+}
+
+/* Nothing may be restored if it cannot be kept from the page allocator. */
+static void __init kho_unmark_ranges(struct kho_reader *r)
+{
+	unsigned long i, pfn;
+
+	for (i = 0; i < r->nr_ranges; i++)
+		for (pfn = PHYS_PFN(r->ranges[i].start);
+		     pfn < PHYS_PFN(r->ranges[i].end); pfn++)
+			if (pfn_valid(pfn))
+				kho_unmark_block(pfn_to_page(pfn));
+}
+
+static int __init kho_reserve_ranges(struct kho_reader *r)
+{
+	while (memblock_reserve_sorted(r->ranges, r->nr_ranges,
+				       MEMBLOCK_RSRV_NOINIT)) {
+		if (r->nr_ranges < KHO_MIN_RANGES) {
+			kho_unmark_ranges(r);
+			return -ENOMEM;
+		}
+		kho_compact_ranges(r, r->nr_ranges / 2);
+	}
+
+	return 0;
+}
+
+static void __init kho_reader_report(struct kho_reader *r)
+{
+	pr_debug("%lu blocks in %lu ranges, %lu nodes\n", r->nr_blocks,
+		 r->nr_ranges, r->nr_nodes);
+
+	if (r->gap)
+		pr_warn("short of memory, gaps of up to %pa bytes are reserved with what is preserved\n",
+			&r->gap);
+	if (r->nr_bad_nodes || r->nr_dropped || r->nr_doubtful)
+		pr_warn("the preserved-memory map is damaged: %lu bad nodes, %lu blocks of foreign memory, %lu doubtful blocks\n",
+			r->nr_bad_nodes, r->nr_dropped, r->nr_doubtful);
+}
+
+static void __init kho_reader_free(struct kho_reader *r)
+{
+	if (r->nodes)
+		memblock_free(r->nodes, r->max_nodes * sizeof(*r->nodes));
+	if (r->by_pa)
+		memblock_free(r->by_pa, r->max_nodes * sizeof(*r->by_pa));
+	if (r->taken)
+		memblock_free(r->taken, r->max_taken * sizeof(*r->taken));
+	if (r->ranges)
+		memblock_free(r->ranges, r->max_ranges * sizeof(*r->ranges));
+}
+
+/**
+ * kho_incoming_adopt - make the previous kernel's map this one's own
+ * @tree: set to the map
+ * @root_pa: its root
+ *
+ * Reserves what is preserved, and marks the blocks as restorable. Entries that
+ * make no sense are removed.
+ *
+ * Context: While memblock allocates from scratch areas only.
+ * Return: 0, -EINVAL if there is no map at @root_pa, or -ENOMEM.
+ */
+int __init kho_incoming_adopt(struct kho_radix *tree, u64 root_pa)
+{
+	struct kho_reader *r = &kho_reader;
+	int err;
+
+	if (!kho_node_is_sane(root_pa))
+		return -EINVAL;
+
+	tree->root = phys_to_virt(root_pa);
+	r->tree = tree;
+
+	err = kho_collect_nodes(r, root_pa);
+	if (!err)
+		err = kho_alloc_ranges(r);
+	if (!err)
+		err = kho_collect_taken(r);
+	if (!err) {
+		kho_merge_sources(r);
+		err = kho_reserve_ranges(r);
+		kho_reader_report(r);
+	}
+	if (err)
+		tree->root = NULL;
+
+	kho_reader_free(r);
+	return err;
+}
+
+/**
+ * kho_incoming_test - look up a block before the map is adopted
+ * @root_pa: root of the map
+ * @pfn: first page of the block
+ * @order: log2 of its size in pages
+ * @clear: take it out of the map
+ *
+ * Return: true if the block was in the map.
+ */
+bool __init kho_incoming_test(u64 root_pa, unsigned long pfn,
+			      unsigned int order, bool clear)
+{
+	u64 key = kho_radix_key(pfn, order), pa = root_pa;
+	unsigned long bit = key & (KHO_RADIX_LEAF_BITS - 1);
+	unsigned int level;
+
+	for (level = KHO_RADIX_ROOT_LEVEL; level; level--) {
+		if (!kho_node_is_sane(pa))
+			return false;
+		pa = ((u64 *)phys_to_virt(pa))[key >> kho_radix_shift(level) &
+					       (KHO_RADIX_TABLE_ENTRIES - 1)];
+	}
+	if (!kho_node_is_sane(pa))
+		return false;
+
+	return clear ? test_and_clear_bit(bit, phys_to_virt(pa)) :
+		       test_bit(bit, phys_to_virt(pa));
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _KHO_INCOMING_H
+#define _KHO_INCOMING_H
+
+#include <linux/init.h>
+#include <linux/types.h>
+
+struct kho_radix;
+
+int __init kho_incoming_adopt(struct kho_radix *tree, u64 root_pa);
+bool __init kho_incoming_test(u64 root_pa, unsigned long pfn,
+			      unsigned int order, bool clear);
+
+#endif /* _KHO_INCOMING_H */

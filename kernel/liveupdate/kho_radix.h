@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _KHO_RADIX_H
+#define _KHO_RADIX_H
+
+#include <linux/bits.h>
+#include <linux/bitops.h>
+#include <linux/types.h>
+
+#include <linux/kho/abi/kexec_handover.h>
+
+/* Blocks beyond this (512 TiB with 4 KiB pages) would share one leaf. */
+#define KHO_RADIX_MAX_ORDER	(KHO_RADIX_KEY_BITS - KHO_RADIX_LEAF_SHIFT)
+
+#define KHO_RADIX_ROOT_LEVEL	(KHO_RADIX_LEVELS - 1)
+
+/**
+ * struct kho_radix - a preserved-memory map
+ * @root: table of the highest level, NULL until kho_radix_init()
+ *
+ * Nodes are only ever added while the tree lives, so readers and writers need
+ * no lock and the tree can be handed over at any moment.
+ */
+struct kho_radix {
+	u64 *root;
+};
+
+/**
+ * struct kho_radix_node - a node as kho_radix_walk() comes across it
+ * @slot: the entry of its parent that leads to it
+ * @pa: its physical address, as found in @slot
+ * @key: the first key that it covers
+ * @level: its level, 0 for a leaf
+ */
+struct kho_radix_node {
+	u64 *slot;
+	u64 pa;
+	u64 key;
+	unsigned int level;
+};
+
+typedef bool (*kho_radix_visit_fn)(const struct kho_radix_node *node, void *arg);
+
+int kho_radix_init(struct kho_radix *tree);
+void kho_radix_destroy(struct kho_radix *tree);
+int kho_radix_set(struct kho_radix *tree, unsigned long pfn, unsigned int order);
+void kho_radix_clear(struct kho_radix *tree, unsigned long pfn,
+		     unsigned int order);
+bool kho_radix_test(const struct kho_radix *tree, unsigned long pfn,
+		    unsigned int order);
+void kho_radix_walk(const struct kho_radix *tree, kho_radix_visit_fn visit,
+		    void *arg);
+
+static inline u64 kho_radix_key(unsigned long pfn, unsigned int order)
+{
+	return BIT_ULL(KHO_RADIX_KEY_BITS - order) | pfn >> order;
+}
+
+static inline unsigned int kho_radix_key_order(u64 key)
+{
+	return KHO_RADIX_KEY_BITS - __fls(key);
+}
+
+static inline unsigned long kho_radix_key_pfn(u64 key)
+{
+	return (key ^ BIT_ULL(__fls(key))) << kho_radix_key_order(key);
+}
+
+/* Where a node's index starts in a key: it covers 1 << this many per entry. */
+static inline unsigned int kho_radix_shift(unsigned int level)
+{
+	return level ? KHO_RADIX_LEAF_SHIFT + (level - 1) * KHO_RADIX_TABLE_SHIFT : 0;
+}
+
+/* The number of keys that a node covers. */
+static inline u64 kho_radix_span(unsigned int level)
+{
+	return BIT_ULL(kho_radix_shift(level + 1));
+}
+
+#endif /* _KHO_RADIX_H */
