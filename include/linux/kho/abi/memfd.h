@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a kernel leaves in memory for the next about a memfd.
+ *
+ * Everything here is a contract between kernels of different versions: a
+ * change of a structure or of its meaning needs a new format name. All
+ * addresses are physical. See Documentation/core-api/kho/memfd.rst.
+ */
+#ifndef _LINUX_KHO_ABI_MEMFD_H
+#define _LINUX_KHO_ABI_MEMFD_H
+
+#include <linux/bits.h>
+#include <linux/build_bug.h>
+#include <linux/fcntl.h>
+#include <linux/kho/abi/kexec_handover.h>
+#include <linux/stddef.h>
+#include <linux/types.h>
+
+#define MEMFD_LUO_FORMAT	"memfd-v2"
+
+/* Seals the format can hold; the values are those of fcntl(2). */
+#define MEMFD_LUO_SEALS		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | \
+				 F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | \
+				 F_SEAL_EXEC)
+
+#define MEMFD_FOLIO_PFN_MASK	GENMASK_ULL(51, 0)
+#define MEMFD_FOLIO_DIRTY	BIT_ULL(52)
+#define MEMFD_FOLIO_UPTODATE	BIT_ULL(53)
+
+/**
+ * struct memfd_folio_ser - Record of a folio.
+ * @pfn_flags: Page frame number in the low 52 bits, MEMFD_FOLIO_* above. A
+ *             record with page frame 0 is skipped.
+ * @index:     Offset in the file in pages, a multiple of the folio's size,
+ *             below the file's size. What no record covers is a hole.
+ *
+ * The order of the folio is that of the preserved block.
+ */
+struct memfd_folio_ser {
+	u64	pfn_flags;
+	u64	index;
+} __packed;
+
+static_assert(sizeof(struct memfd_folio_ser) == 16);
+
+/**
+ * struct memfd_ser - Start of the preserved page a file record leads to.
+ * @pos:       File position.
+ * @size:      Size of the file in bytes.
+ * @seals:     Subset of MEMFD_LUO_SEALS.
+ * @flags:     0.
+ * @nr_folios: Number of records in @folios.
+ * @folios:    Records, in a vmalloc area; all zero if there are none.
+ */
+struct memfd_ser {
+	u64	pos;
+	u64	size;
+	u32	seals;
+	u32	flags;
+	u64	nr_folios;
+	struct kho_vmalloc folios;
+} __packed __aligned(8);
+
+static_assert(offsetof(struct memfd_ser, seals) == 16);
+static_assert(offsetof(struct memfd_ser, nr_folios) == 24);
+static_assert(offsetof(struct memfd_ser, folios) == 32);
+static_assert(sizeof(struct memfd_ser) == 48);
+
+#define MEMFD_EXT_MAGIC		0x7478652d64666d65ULL	/* "emfd-ext" */
+#define MEMFD_EXT_VERSION	1
+#define MEMFD_EXT_NAME_LENGTH	250
+
+/**
+ * struct memfd_ext_ser - What the format has no place for, behind memfd_ser.
+ * @magic:   MEMFD_EXT_MAGIC, else there is no extension.
+ * @version: MEMFD_EXT_VERSION; a higher one only adds fields at the end.
+ * @mode:    Permission bits, at most 07777. MFD_NOEXEC_SEAL is a file without
+ *           execute bits that has F_SEAL_EXEC but no write seal.
+ * @uid:     Owner, as the initial user namespace sees it.
+ * @gid:     Group.
+ * @name:    What memfd_create() was told, with its NUL.
+ *
+ * Readers that do not know it ignore the rest of the page.
+ */
+struct memfd_ext_ser {
+	u64	magic;
+	u32	version;
+	u32	mode;
+	u32	uid;
+	u32	gid;
+	char	name[MEMFD_EXT_NAME_LENGTH];
+} __packed;
+
+static_assert(offsetof(struct memfd_ext_ser, name) == 24);
+
+#endif /* _LINUX_KHO_ABI_MEMFD_H */
