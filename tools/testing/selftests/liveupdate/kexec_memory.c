@@ -1,0 +1,591 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory in every condition: huge folios, swapped out, under pressure, written
+ * up to the jump; and what becomes of it in the next kernel: freed if nobody
+ * wants it, charged to who does.
+ */
+
+#include <assert.h>
+#include <linux/loop.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mount.h>
+#include <sys/swap.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+
+#include "kexec_scenarios.h"
+
+static long long memory_free(void)
+{
+	struct sysinfo info;
+
+	return sysinfo(&info) ? -errno : (long long)info.freeram * info.mem_unit;
+}
+
+static long long memory_available(void)
+{
+	char line[128];
+	long long kib = -1;
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "MemAvailable: %lld kB", &kib);
+	if (f)
+		fclose(f);
+	return kib << 10;
+}
+
+static void *map_shared(int fd, size_t len)
+{
+	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
+/* ---- huge folios ---- */
+
+#define THP		"/sys/kernel/mm/transparent_hugepage/"
+#define HUGE_FILE	(16 * MIB)
+
+#define PFN_MASK	((1ull << 55) - 1)
+#define KPF_COMPOUND_HEAD	15
+#define KPF_COMPOUND_TAIL	16
+
+/* Pages of the file that are the first of a compound, or -1. */
+static int count_heads(int fd, int *tails)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	char *map = map_shared(fd, HUGE_FILE);
+	__u64 entry, bits;
+	int heads = 0;
+	size_t at;
+
+	*tails = 0;
+	if (map && madvise(map, HUGE_FILE, MADV_POPULATE_READ))
+		heads = -1;
+	for (at = 0; at < HUGE_FILE && map && heads >= 0; at += 4096) {
+		if (pread(pagemap, &entry, 8, (uintptr_t)(map + at) / 4096 * 8) != 8 ||
+		    pread(flags, &bits, 8, (entry & PFN_MASK) * 8) != 8) {
+			heads = -1;
+			break;
+		}
+		heads += bits >> KPF_COMPOUND_HEAD & 1;
+		*tails += bits >> KPF_COMPOUND_TAIL & 1;
+	}
+	munmap(map, HUGE_FILE);
+	close(pagemap);
+	close(flags);
+	return map ? heads : -1;
+}
+
+static void check_heads(int fd)
+{
+	long long huge = luo_read_number(THP "hpage_pmd_size");
+	int tails;
+
+	CHECK_AT_LEAST(8192, huge);
+	CHECK_EQ(HUGE_FILE / huge, count_heads(fd, &tails));
+	CHECK_EQ(HUGE_FILE / 4096 - HUGE_FILE / huge, tails);
+}
+
+static void check_huge(int fd)
+{
+	CHECK_EQ(HUGE_FILE, luo_size(fd));
+	check_heads(fd);
+	CHECK_OK(luo_verify(fd, 0, HUGE_FILE, 1));
+}
+
+static void save_huge(const struct scenario *s)
+{
+	int session = keep(outgoing(s)), fd;
+
+	CHECK_FD(session);
+	CHECK_OK(luo_write(THP "shmem_enabled", "always"));
+	fd = luo_filled_memfd(HUGE_FILE, 1);
+	CHECK_OK(luo_write(THP "shmem_enabled", "never"));
+	CHECK_FD(fd);
+	check_heads(fd);
+	CHECK_OK(luo_preserve(session, fd, 1));
+}
+
+static void hand_huge_on(const struct scenario *s)
+{
+	int session = incoming(s), next = keep(outgoing(s)), fd;
+
+	CHECK_FD(session);
+	CHECK_FD(next);
+	fd = luo_retrieve_fd(session, 1);
+	CHECK_FD(fd);
+	check_huge(fd);
+	CHECK_OK(luo_finish(session));
+	CHECK_OK(luo_preserve(next, fd, 1));
+}
+
+/* At the end a huge folio must come apart as any other does. */
+static void split_huge(const struct scenario *s)
+{
+	int session = incoming(s), fd;
+
+	CHECK_FD(session);
+	fd = luo_retrieve_fd(session, 1);
+	CHECK_FD(fd);
+	check_huge(fd);
+	CHECK_OK(luo_finish(session));
+	CHECK_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, MIB, 4096));
+	CHECK_OK(luo_verify(fd, 0, MIB, 1));
+	CHECK_OK(luo_verify(fd, MIB + 4096, HUGE_FILE - MIB - 4096, 1));
+	CHECK_OK(ftruncate(fd, 12345));
+	CHECK_OK(luo_verify(fd, 0, 12345, 1));
+}
+
+/* ---- swap ---- */
+
+#define SWAP_SIZE	(128 * MIB)
+#define SWAPPED_FILE	(16 * MIB)
+
+/* A loop device over a file that is itself never swapped out. */
+static int make_swap_device(char path[32])
+{
+	char dir[] = "/tmp/luo_swap_XXXXXX", file[64];
+	int backing, control, loop, n;
+
+	if (!mkdtemp(dir) || mount("none", dir, "ramfs", 0, NULL))
+		return -errno;
+	snprintf(file, sizeof(file), "%s/swap", dir);
+	backing = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (backing < 0 || ftruncate(backing, SWAP_SIZE))
+		return -errno;
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	n = ioctl(control, LOOP_CTL_GET_FREE);
+	if (n < 0)
+		return -errno;
+	snprintf(path, 32, "/dev/loop%d", n);
+	loop = open(path, O_RDWR | O_CLOEXEC);
+	if (loop < 0 || ioctl(loop, LOOP_SET_FD, backing))
+		return -errno;
+	return loop;
+}
+
+static int start_swapping(void)
+{
+	struct {
+		char boot[1024];
+		__u32 version, last_page;
+		char rest[4096 - 1024 - 8 - 10];
+		char magic[10];
+	} header = { .version = 1, .last_page = SWAP_SIZE / 4096 - 1 };
+	char path[32];
+	int loop;
+
+	static_assert(sizeof(header) == 4096, "swap header is a page");
+	loop = make_swap_device(path);
+	if (loop < 0)
+		return loop;
+	memcpy(header.magic, "SWAPSPACE2", sizeof(header.magic));
+	if (pwrite(loop, &header, sizeof(header), 0) != sizeof(header) || fsync(loop))
+		return -errno;
+	return swapon(path, 0) ? -errno : 0;
+}
+
+static int count_resident(void *map, size_t len)
+{
+	unsigned char *resident = malloc(len / 4096);
+	int n = 0;
+	size_t i;
+
+	if (!resident || mincore(map, len, resident))
+		return -1;
+	for (i = 0; i < len / 4096; i++)
+		n += resident[i] & 1;
+	free(resident);
+	return n;
+}
+
+static int swap_out(void *map, size_t len)
+{
+	/* What is not mapped would be left alone. */
+	if (madvise(map, len, MADV_POPULATE_READ) || madvise(map, len, MADV_PAGEOUT))
+		return -errno;
+	return 0;
+}
+
+/* Between the swapped pages some that are present, and a hole. */
+static void save_swapped(const struct scenario *s)
+{
+	int session = keep(outgoing(s)), fd = luo_memfd(SWAPPED_FILE);
+	char *map;
+
+	CHECK_FD(session);
+	CHECK_OK(start_swapping());
+	CHECK_OK(luo_fill(fd, 0, SWAPPED_FILE - MIB, 2));
+	map = map_shared(fd, SWAPPED_FILE);
+	CHECK(map);
+	CHECK_OK(swap_out(map, SWAPPED_FILE - MIB));
+	CHECK_AT_LEAST(count_resident(map, SWAPPED_FILE), SWAPPED_FILE / 4096 / 4);
+	CHECK_OK(luo_verify(fd, 3 * MIB + 4096, 8192, 2));
+	CHECK_OK(luo_preserve(session, fd, 1));
+	CHECK_EQ((SWAPPED_FILE - MIB) / 4096, count_resident(map, SWAPPED_FILE));
+	/* What is preserved stays in memory. */
+	CHECK_OK(swap_out(map, SWAPPED_FILE - MIB));
+	CHECK_EQ((SWAPPED_FILE - MIB) / 4096, count_resident(map, SWAPPED_FILE));
+}
+
+static void check_swapped(const struct scenario *s)
+{
+	int session = incoming(s), fd;
+
+	CHECK_FD(session);
+	fd = luo_retrieve_fd(session, 1);
+	CHECK_FD(fd);
+	CHECK_EQ(SWAPPED_FILE, luo_size(fd));
+	CHECK_OK(luo_verify(fd, 0, SWAPPED_FILE - MIB, 2));
+	CHECK_EQ(-1, lseek(fd, SWAPPED_FILE - MIB, SEEK_DATA));
+	CHECK_OK(luo_finish(session));
+}
+
+/* What came over the jump can be swapped out like anything else. */
+static void swap_restored_out(const struct scenario *s)
+{
+	int session = incoming(s), fd;
+	char *map;
+
+	CHECK_FD(session);
+	fd = luo_retrieve_fd(session, 1);
+	CHECK_FD(fd);
+	CHECK_OK(luo_finish(session));
+	CHECK_OK(start_swapping());
+	map = map_shared(fd, SWAPPED_FILE);
+	CHECK(map);
+	CHECK_EQ(SWAPPED_FILE / 4096, count_resident(map, SWAPPED_FILE));
+	CHECK_OK(swap_out(map, SWAPPED_FILE));
+	CHECK_AT_LEAST(count_resident(map, SWAPPED_FILE), SWAPPED_FILE / 4096 / 4);
+	CHECK_OK(luo_verify(fd, 0, SWAPPED_FILE, 3));
+}
+
+static void save_for_swap(const struct scenario *s)
+{
+	int session = keep(outgoing(s));
+
+	CHECK_FD(session);
+	CHECK_OK(luo_preserve(session, luo_filled_memfd(SWAPPED_FILE, 3), 1));
+}
+
+/* ---- pressure ---- */
+
+#define PRESSED_FILES	32
+#define PRESSED_FILE	(2 * MIB)
+
+/* Takes nearly all memory there is, again and again; the first to be killed. */
+static void press(void)
+{
+	luo_write("/proc/self/oom_score_adj", "1000");
+	for (;;) {
+		size_t len = (memory_available() / 100 * 98 + 64 * MIB) & ~4095ull;
+		char *map = mmap(NULL, len, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		size_t at;
+
+		if (map == MAP_FAILED)
+			continue;
+		for (at = 0; at < len; at += 4096)
+			map[at] = 1;
+		munmap(map, len);
+	}
+}
+
+static pid_t start_press(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		press();
+	return pid;
+}
+
+static int preserve_until_done(int session, int fd, __u64 token)
+{
+	int i, err = -ENOMEM;
+
+	/* ENOMEM has to leave everything as it was, so that it can be tried again. */
+	for (i = 0; i < 1000 && err == -ENOMEM; i++)
+		err = luo_preserve(session, fd, token);
+	return err;
+}
+
+static void save_under_pressure(const struct scenario *s)
+{
+	int session = keep(outgoing(s)), fds[PRESSED_FILES], i, err = 0;
+	pid_t pid;
+
+	CHECK_FD(session);
+	for (i = 0; i < PRESSED_FILES; i++) {
+		fds[i] = luo_filled_memfd(PRESSED_FILE, i);
+		CHECK_FD(fds[i]);
+	}
+	pid = start_press();
+	/* Until its first round has hurt. */
+	sleep(2);
+	for (i = 0; i < PRESSED_FILES && !err; i++) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			pid = start_press();
+		err = preserve_until_done(session, fds[i], i);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	CHECK_OK(err);
+	CHECK_EQ(PRESSED_FILES, luo_count_files(session));
+}
+
+static void check_under_pressure(const struct scenario *s)
+{
+	int session = incoming(s), i, fd;
+
+	CHECK_FD(session);
+	for (i = 0; i < PRESSED_FILES; i++) {
+		fd = luo_retrieve_fd(session, i);
+		CHECK_FD(fd);
+		CHECK_OK(luo_verify(fd, 0, PRESSED_FILE, i));
+		close(fd);
+	}
+	CHECK_OK(luo_finish(session));
+}
+
+/* ---- written up to the jump ---- */
+
+#define RING		(1024 * 1024 / 8)
+#define RING_FILE	MIB
+#define HOLES		20000
+#define HOLES_FILE	(HOLES * 4096ll)
+
+/*
+ * A thread goes round in the ring and says after each store how far it is;
+ * another fills a page of a sparse file after the other and says so. How far
+ * they were shortly before the jump is in the same page.
+ */
+struct progress {
+	atomic_ullong ring;
+	atomic_ullong holes;
+	__u64 ring_at_reboot;
+	__u64 holes_at_reboot;
+};
+
+static struct progress *progress;
+static atomic_ullong *ring;
+static char *holes;
+
+static void *write_ring(void *arg)
+{
+	__u64 i;
+
+	for (i = 1; ; i++) {
+		atomic_store(&ring[i % RING], i);
+		atomic_store(&progress->ring, i);
+	}
+	return NULL;
+}
+
+static void *fill_holes(void *arg)
+{
+	__u64 i;
+
+	for (i = 1; i < HOLES; i++) {
+		atomic_store((atomic_ullong *)(holes + i * 4096), i);
+		atomic_store(&progress->holes, i);
+		usleep(500);
+	}
+	return NULL;
+}
+
+static void save_written(const struct scenario *s)
+{
+	const size_t lens[] = { 4096, RING_FILE, HOLES_FILE };
+	int session = keep(outgoing(s)), i, fd;
+	pthread_t thread;
+	void *maps[3];
+
+	CHECK_FD(session);
+	for (i = 0; i < 3; i++) {
+		fd = luo_memfd(lens[i]);
+		maps[i] = map_shared(fd, lens[i]);
+		CHECK(maps[i]);
+		CHECK_OK(luo_preserve(session, fd, i));
+	}
+	progress = maps[0];
+	ring = maps[1];
+	holes = maps[2];
+	CHECK_OK(pthread_create(&thread, NULL, write_ring, NULL));
+	CHECK_OK(pthread_create(&thread, NULL, fill_holes, NULL));
+}
+
+static void note_progress(void)
+{
+	if (!progress)
+		return;
+	progress->ring_at_reboot = atomic_load(&progress->ring);
+	progress->holes_at_reboot = atomic_load(&progress->holes);
+}
+
+/* Nothing that was written before what is there may be missing. */
+static void check_ring(void)
+{
+	__u64 i, last = atomic_load(&progress->ring);
+
+	CHECK_AT_LEAST(progress->ring_at_reboot + 1, last);
+	for (i = 0; i < RING; i++) {
+		__u64 seen = atomic_load(&ring[i]);
+
+		/* One store may be ahead of what was said. */
+		if (seen == last + 1)
+			continue;
+		CHECK_EQ(i, seen % RING);
+		if (last >= RING)
+			CHECK_AT_LEAST(last - RING + 1, seen);
+		CHECK_AT_LEAST(seen, last);
+	}
+}
+
+static void check_holes(void)
+{
+	__u64 i, last = atomic_load(&progress->holes);
+
+	CHECK_AT_LEAST(progress->holes_at_reboot, last);
+	CHECK_AT_LEAST(1, last);
+	for (i = 0; i < HOLES; i++) {
+		__u64 seen = *(__u64 *)(holes + i * 4096);
+
+		if (i <= last || seen)
+			CHECK_EQ(i, seen);
+		if (i > last + 1)
+			CHECK_EQ(0, seen);
+	}
+}
+
+static void check_written(const struct scenario *s)
+{
+	const size_t lens[] = { 4096, RING_FILE, HOLES_FILE };
+	int session = incoming(s), i, fd;
+	void *maps[3];
+
+	CHECK_FD(session);
+	for (i = 0; i < 3; i++) {
+		fd = luo_retrieve_fd(session, i);
+		CHECK_FD(fd);
+		CHECK_EQ(lens[i], luo_size(fd));
+		maps[i] = map_shared(fd, lens[i]);
+		CHECK(maps[i]);
+	}
+	CHECK_OK(luo_finish(session));
+	progress = maps[0];
+	ring = maps[1];
+	holes = maps[2];
+	check_ring();
+	check_holes();
+}
+
+/* ---- freed, charged ---- */
+
+#define LARGE	(96 * MIB)
+
+static void save_large(const struct scenario *s)
+{
+	int session = keep(outgoing(s));
+
+	CHECK_FD(session);
+	CHECK_OK(luo_preserve(session, luo_filled_memfd(LARGE, 4), 1));
+}
+
+static void check_freed(const struct scenario *s)
+{
+	int session = incoming(s);
+	long long before;
+
+	CHECK_FD(session);
+	before = memory_free();
+	CHECK_OK(luo_finish(session));
+	CHECK_AT_LEAST(before + LARGE / 8 * 7, memory_free());
+}
+
+static void check_freed_after_use(const struct scenario *s)
+{
+	int session = incoming(s), fd;
+	long long before;
+
+	CHECK_FD(session);
+	fd = luo_retrieve_fd(session, 1);
+	CHECK_FD(fd);
+	CHECK_OK(luo_verify(fd, 0, LARGE, 4));
+	CHECK_OK(luo_finish(session));
+	before = memory_free();
+	close(fd);
+	CHECK_AT_LEAST(before + LARGE / 8 * 7, memory_free());
+}
+
+static int enter_cgroup(char path[64])
+{
+	char dir[] = "/tmp/luo_cgroup_XXXXXX", procs[96];
+
+	if (!mkdtemp(dir) || mount("none", dir, "cgroup2", 0, NULL))
+		return -errno;
+	snprintf(procs, sizeof(procs), "%s/cgroup.subtree_control", dir);
+	if (luo_write(procs, "+memory"))
+		return -ENODEV;
+	snprintf(path, 64, "%s/luo", dir);
+	if (mkdir(path, 0755))
+		return -errno;
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
+	return luo_write(procs, "0");
+}
+
+static void check_charge(const struct scenario *s)
+{
+	char group[64], current[96];
+	long long before;
+	int session, fd;
+
+	CHECK_OK(enter_cgroup(group));
+	snprintf(current, sizeof(current), "%s/memory.current", group);
+	session = incoming(s);
+	CHECK_FD(session);
+	before = luo_read_number(current);
+	CHECK_FD(before);
+	fd = luo_retrieve_fd(session, 1);
+	CHECK_FD(fd);
+	CHECK_AT_LEAST(before + LARGE, luo_read_number(current));
+	CHECK_OK(luo_finish(session));
+	close(fd);
+	close(session);
+	CHECK_AT_LEAST(luo_read_number(current), before + LARGE / 8);
+}
+
+/* In a process of its own, which ends with the cgroup. */
+static void check_charged(const struct scenario *s)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		check_charge(s);
+		_exit(0);
+	}
+	CHECK_EQ(pid, waitpid(pid, &status, 0));
+	CHECK_EQ(0, status);
+}
+
+const struct scenario memory_scenarios[] = {
+	{ .name = "huge folios", .stage = { save_huge, hand_huge_on, split_huge } },
+	{ .name = "swapped out", .stage = { save_swapped, check_swapped } },
+	{ .name = "swapped out after an update",
+	  .stage = { save_for_swap, swap_restored_out } },
+	{ .name = "preserved under memory pressure",
+	  .stage = { save_under_pressure, check_under_pressure } },
+	{ .name = "freed if nobody wants it", .stage = { save_large, check_freed } },
+	{ .name = "freed after use", .stage = { save_large, check_freed_after_use } },
+	{ .name = "charged to who retrieves", .stage = { save_large, check_charged } },
+	/* Its threads keep the CPUs busy from here on. */
+	{ .name = "written up to the jump", .stage = { save_written, check_written },
+	  .jump = note_progress },
+	{ }
+};

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Scenarios of luo_kexec: rows of tables, one function per kernel.
+ */
+#ifndef KEXEC_SCENARIOS_H
+#define KEXEC_SCENARIOS_H
+
+#include "../kselftest.h"
+#include "luo_test.h"
+
+#define STAGES	3
+
+#define MIB	(1024 * 1024ll)
+#define TIB	(MIB * MIB)
+
+struct scenario {
+	const char *name;
+	/* What to do in the first kernel, the second and the third, if anything. */
+	void (*stage[STAGES])(const struct scenario *s);
+
+	/*
+	 * For those that keep one file: make it, change it after it was
+	 * preserved, and look at it in each of the next kernels.
+	 */
+	int (*make)(void);
+	int (*late)(int fd);
+	void (*check)(int fd);
+
+	/* Right before the first kernel ends. */
+	void (*jump)(void);
+};
+
+/* In the order in which they run; ended by rows without a name. */
+extern const struct scenario session_scenarios[];
+extern const struct scenario file_scenarios[];
+extern const struct scenario memory_scenarios[];
+extern const struct scenario handler_scenarios[];
+extern const struct scenario last_scenarios[];
+
+/* /dev/liveupdate */
+extern int dev;
+/* 1 for the first kernel */
+extern int stage;
+
+/* A session with the scenario's name. */
+int outgoing(const struct scenario *s);
+int incoming(const struct scenario *s);
+
+/* Make an fd survive the end of its scenario, until the jump. */
+static inline int keep(int fd)
+{
+	return fd;
+}
+
+/* Load the next kernel; OPTIONS for kexec may be empty. Both return -errno. */
+int load_kernel(const char *options);
+int unload_kernel(void);
+/* Returns only if it was refused. */
+int jump(void);
+
+/* Tell what is wrong and give the scenario up. */
+void check_equal(const char *where, const char *what, long long wanted, long long seen);
+void check_at_least(const char *where, const char *what, long long least, long long seen);
+
+#define WHERE_STRING(_line)	#_line
+#define WHERE_LINE(_line)	WHERE_STRING(_line)
+#define WHERE			__FILE__ ":" WHERE_LINE(__LINE__)
+
+#define CHECK_EQ(_wanted, _seen)	check_equal(WHERE, #_seen, _wanted, _seen)
+#define CHECK_AT_LEAST(_least, _seen)	check_at_least(WHERE, #_seen, _least, _seen)
+#define CHECK_OK(_seen)			CHECK_EQ(0, _seen)
+#define CHECK_FD(_seen)			CHECK_AT_LEAST(0, _seen)
+#define CHECK(_seen)			CHECK_EQ(1, !!(_seen))
+
+#endif /* KEXEC_SCENARIOS_H */

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Round trips through kexec: three kernels in a row, in each of which every
+ * scenario does its part and says how it went, in TAP. Standard output has to
+ * last: the results of the three kernels make one document.
+ */
+
+#include <getopt.h>
+#include <linux/reboot.h>
+#include <setjmp.h>
+#include <sys/syscall.h>
+#include <termios.h>
+
+#include "kexec_scenarios.h"
+
+int dev;
+int stage;
+
+static const char *load_command;
+static const char *pattern = "";
+static bool loaded;
+
+static pid_t main_process;
+static jmp_buf next_scenario;
+
+static const struct scenario *const tables[] = {
+	session_scenarios,
+	file_scenarios,
+	memory_scenarios,
+	handler_scenarios,
+	last_scenarios,
+};
+
+static const char usage[] =
+	"Usage: luo_kexec --stage N --load COMMAND [--only TEXT]\n"
+	"Check that files and sessions survive kexec, in three kernels in a row.\n"
+	"\n"
+	"  --stage N       which kernel this is: 1, 2 or 3. In the first two the\n"
+	"                  machine REBOOTS at the end; whoever starts programs in\n"
+	"                  the next kernel has to run luo_kexec with N + 1.\n"
+	"  --load COMMAND  shell command that loads the next kernel; options for\n"
+	"                  kexec are appended. For example\n"
+	"                  \"kexec -s -l /boot/vmlinuz --reuse-cmdline\"\n"
+	"  --only TEXT     scenarios whose name contains TEXT\n"
+	"  --list          print the names of scenarios\n"
+	"  --help          print this\n"
+	"\n"
+	"Kernels need kho=on liveupdate=on. Exit status: 0, 1 if something failed,\n"
+	"2 if the arguments make no sense.\n";
+
+/* ---- for scenarios ---- */
+
+int outgoing(const struct scenario *s)
+{
+	return luo_create(dev, s->name);
+}
+
+int incoming(const struct scenario *s)
+{
+	return luo_retrieve(dev, s->name);
+}
+
+/* Processes that a scenario starts can't go on with the next one. */
+static void __noreturn give_up(void)
+{
+	fflush(stdout);
+	if (getpid() != main_process)
+		_exit(1);
+	longjmp(next_scenario, 1);
+}
+
+void check_equal(const char *where, const char *what, long long wanted, long long seen)
+{
+	if (seen == wanted)
+		return;
+	printf("    # %s: %s is %lld instead of %lld\n", where, what, seen, wanted);
+	give_up();
+}
+
+void check_at_least(const char *where, const char *what, long long least, long long seen)
+{
+	if (seen >= least)
+		return;
+	printf("    # %s: %s is %lld instead of at least %lld\n", where, what, seen, least);
+	give_up();
+}
+
+int load_kernel(const char *options)
+{
+	char command[4096];
+	int status;
+
+	snprintf(command, sizeof(command), "%s %s", load_command, options);
+	fflush(stdout);
+	status = system(command);
+	loaded = !status && !options[0];
+	return status ? -EIO : 0;
+}
+
+int unload_kernel(void)
+{
+	loaded = false;
+	return syscall(SYS_kexec_load, 0ul, 0ul, NULL, 0ul) ? -errno : 0;
+}
+
+int jump(void)
+{
+	fflush(stdout);
+	tcdrain(STDOUT_FILENO);
+	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
+		LINUX_REBOOT_CMD_KEXEC, NULL);
+	return -errno;
+}
+
+/* ---- health ---- */
+
+#define KMEMLEAK	"/sys/kernel/debug/kmemleak"
+#define TAINT_TEST	0x40000
+
+/* Copies what leaked into the results; kmemleak wants to look twice. */
+static void check_leaks(void)
+{
+	char line[256];
+	int lines = 0;
+	FILE *f;
+
+	if (access(KMEMLEAK, W_OK))
+		return;
+	/* Younger objects than 5 s are not judged. */
+	sleep(6);
+	CHECK_OK(luo_write(KMEMLEAK, "scan"));
+	CHECK_OK(luo_write(KMEMLEAK, "scan"));
+	f = fopen(KMEMLEAK, "re");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f) && lines++ < 100)
+		printf("    # %s", line);
+	fclose(f);
+	CHECK_EQ(0, lines);
+}
+
+static void check_lockdep(void)
+{
+	char line[256];
+	int on = 1;
+	FILE *f = fopen("/proc/lockdep_stats", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, " debug_locks: %d", &on);
+	if (f)
+		fclose(f);
+	CHECK_EQ(1, on);
+}
+
+static void check_health(const struct scenario *s)
+{
+	CHECK_EQ(0, luo_read_number("/proc/sys/kernel/tainted") & ~TAINT_TEST);
+	check_lockdep();
+	check_leaks();
+}
+
+static const struct scenario health = {
+	.name = "kernel is healthy",
+	.stage = { check_health, check_health, check_health },
+};
+
+/* ---- results ---- */
+
+static bool chosen(const struct scenario *s)
+{
+	return s->stage[stage - 1] && (strstr(s->name, pattern) || s == &health);
+}
+
+typedef int (*visit_fn)(const struct scenario *s, int number);
+
+/* Calls visit for each scenario of this stage; the sum of what it returns. */
+static int for_each_chosen(visit_fn visit)
+{
+	const struct scenario *s;
+	int sum = 0, number = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(tables); i++) {
+		for (s = tables[i]; s->name; s++) {
+			if (chosen(s))
+				sum += visit(s, ++number);
+		}
+	}
+	return sum + visit(&health, ++number);
+}
+
+static int count(const struct scenario *s, int number)
+{
+	return 1;
+}
+
+static int run(const struct scenario *s, int number)
+{
+	int bad = setjmp(next_scenario);
+
+	if (!bad)
+		s->stage[stage - 1](s);
+	printf("    %sok %d %s\n", bad ? "not " : "", number, s->name);
+	fflush(stdout);
+	return bad;
+}
+
+static int before_jump(const struct scenario *s, int number)
+{
+	if (s->jump)
+		s->jump();
+	return 0;
+}
+
+static int bail_out(const char *what, int err)
+{
+	printf("Bail out! stage %d: %s: %s\n", stage, what, strerror(-err));
+	return 1;
+}
+
+/*
+ * The first time the next kernel is loaded before there are sessions, and the
+ * device is closed before the jump; the second time neither.
+ */
+static int end_stage(void)
+{
+	int err;
+
+	if (!loaded) {
+		err = load_kernel("");
+		if (err)
+			return bail_out("next kernel can't be loaded", err);
+	}
+	if (stage == 1) {
+		close(dev);
+		for_each_chosen(before_jump);
+	}
+	return bail_out("reboot()", jump());
+}
+
+static int run_stage(void)
+{
+	int bad;
+
+	dev = luo_open();
+	if (dev < 0)
+		return bail_out(LUO_DEVICE, dev);
+	if (stage == 1) {
+		printf("TAP version 13\n1..%d\n", STAGES);
+		if (load_kernel(""))
+			return bail_out("next kernel can't be loaded", -EIO);
+	}
+	printf("    # Subtest: stage %d\n    1..%d\n", stage, for_each_chosen(count));
+	bad = for_each_chosen(run);
+	printf("%sok %d stage %d\n", bad ? "not " : "", stage, stage);
+	if (stage < STAGES)
+		return end_stage();
+	return bad ? 1 : 0;
+}
+
+static int print_name(const struct scenario *s, int number)
+{
+	printf("%s\n", s->name);
+	return 0;
+}
+
+static const struct option options[] = {
+	{ "stage", required_argument, NULL, 's' },
+	{ "load", required_argument, NULL, 'l' },
+	{ "only", required_argument, NULL, 'o' },
+	{ "list", no_argument, NULL, 'L' },
+	{ "help", no_argument, NULL, 'h' },
+	{ }
+};
+
+int main(int argc, char **argv)
+{
+	int c;
+
+	main_process = getpid();
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			stage = atoi(optarg);
+			break;
+		case 'l':
+			load_command = optarg;
+			break;
+		case 'o':
+			pattern = optarg;
+			break;
+		case 'L':
+			stage = 1;
+			for_each_chosen(print_name);
+			return 0;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			return 2;
+		}
+	}
+	if (stage < 1 || stage > STAGES || !load_command || optind < argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	return run_stage();
+}

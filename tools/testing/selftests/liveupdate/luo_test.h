@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tests of live update share.
+ *
+ * Calls return a file descriptor, a count or 0, or -errno.
+ */
+#ifndef LUO_TEST_H
+#define LUO_TEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/liveupdate.h>
+#include <linux/memfd.h>
+
+#define LUO_DEVICE	"/dev/liveupdate"
+#define LUO_SYSFS	"/sys/kernel/liveupdate/"
+#define LUO_NAME_MAX	(LIVEUPDATE_SESSION_NAME_LENGTH - 1)
+
+/* The C library may be older than these. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL	0x0008U
+#endif
+#ifndef MFD_EXEC
+#define MFD_EXEC	0x0010U
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC	0x0020
+#endif
+
+#define LUO_SEALS	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | \
+			 F_SEAL_FUTURE_WRITE | F_SEAL_EXEC)
+
+/* ---- ioctls ---- */
+
+static inline int luo_call(int fd, unsigned int cmd, void *arg)
+{
+	return ioctl(fd, cmd, arg) < 0 ? -errno : 0;
+}
+
+static inline int luo_open(void)
+{
+	int fd = open(LUO_DEVICE, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Cut off without a NUL if it is too long: that is for the kernel to refuse. */
+static inline void luo_set_name(__u8 *field, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < LIVEUPDATE_SESSION_NAME_LENGTH && name[i]; i++)
+		field[i] = name[i];
+}
+
+static inline int luo_create(int dev, const char *name)
+{
+	struct liveupdate_ioctl_create_session arg = { .size = sizeof(arg) };
+	int err;
+
+	luo_set_name(arg.name, name);
+	err = luo_call(dev, LIVEUPDATE_IOCTL_CREATE_SESSION, &arg);
+	return err ?: arg.fd;
+}
+
+static inline int luo_retrieve(int dev, const char *name)
+{
+	struct liveupdate_ioctl_retrieve_session arg = { .size = sizeof(arg) };
+	int err;
+
+	luo_set_name(arg.name, name);
+	err = luo_call(dev, LIVEUPDATE_IOCTL_RETRIEVE_SESSION, &arg);
+	return err ?: arg.fd;
+}
+
+static inline int luo_info(int dev, struct liveupdate_ioctl_get_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	return luo_call(dev, LIVEUPDATE_IOCTL_GET_INFO, info);
+}
+
+static inline int luo_preserve(int session, int fd, __u64 token)
+{
+	struct liveupdate_session_preserve_fd arg = {
+		.size = sizeof(arg),
+		.fd = fd,
+		.token = token,
+	};
+
+	return luo_call(session, LIVEUPDATE_SESSION_PRESERVE_FD, &arg);
+}
+
+static inline int luo_unpreserve(int session, __u64 token)
+{
+	struct liveupdate_session_unpreserve_fd arg = {
+		.size = sizeof(arg),
+		.token = token,
+	};
+
+	return luo_call(session, LIVEUPDATE_SESSION_UNPRESERVE_FD, &arg);
+}
+
+static inline int luo_retrieve_fd(int session, __u64 token)
+{
+	struct liveupdate_session_retrieve_fd arg = {
+		.size = sizeof(arg),
+		.token = token,
+	};
+	int err = luo_call(session, LIVEUPDATE_SESSION_RETRIEVE_FD, &arg);
+
+	return err ?: arg.fd;
+}
+
+static inline int luo_finish(int session)
+{
+	struct liveupdate_session_finish arg = { .size = sizeof(arg) };
+
+	return luo_call(session, LIVEUPDATE_SESSION_FINISH, &arg);
+}
+
+static inline int luo_set_flags(int session, __u32 flags)
+{
+	struct liveupdate_session_set_flags arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+	};
+
+	return luo_call(session, LIVEUPDATE_SESSION_SET_FLAGS, &arg);
+}
+
+static inline int luo_get_name(int session, char *name)
+{
+	struct liveupdate_session_get_name arg = { .size = sizeof(arg) };
+	int err = luo_call(session, LIVEUPDATE_SESSION_GET_NAME, &arg);
+
+	if (!err)
+		memcpy(name, arg.name, sizeof(arg.name));
+	return err;
+}
+
+static inline int luo_list_sessions(int dev, __u64 *cursor,
+				    struct liveupdate_session_entry *entries,
+				    __u32 count)
+{
+	struct liveupdate_ioctl_list_sessions arg = {
+		.size = sizeof(arg),
+		.count = count,
+		.cursor = *cursor,
+		.entries = (uintptr_t)entries,
+	};
+	int err = luo_call(dev, LIVEUPDATE_IOCTL_LIST_SESSIONS, &arg);
+
+	*cursor = arg.cursor;
+	return err ?: (int)arg.count;
+}
+
+static inline int luo_list_files(int session, __u64 *cursor,
+				 struct liveupdate_file_entry *entries,
+				 __u32 count)
+{
+	struct liveupdate_session_list_files arg = {
+		.size = sizeof(arg),
+		.count = count,
+		.cursor = *cursor,
+		.entries = (uintptr_t)entries,
+	};
+	int err = luo_call(session, LIVEUPDATE_SESSION_LIST_FILES, &arg);
+
+	*cursor = arg.cursor;
+	return err ?: (int)arg.count;
+}
+
+/* How many files a session has, by walking its list. */
+static inline int luo_count_files(int session)
+{
+	struct liveupdate_file_entry entries[64];
+	__u64 cursor = 0;
+	int n, total = 0;
+
+	do {
+		n = luo_list_files(session, &cursor, entries, 64);
+		if (n < 0)
+			return n;
+		total += n;
+	} while (n);
+	return total;
+}
+
+/* Find a session in the list by its name. */
+static inline int luo_find_session(int dev, const char *name,
+				   struct liveupdate_session_entry *entry)
+{
+	__u64 cursor = 0;
+	int n;
+
+	while ((n = luo_list_sessions(dev, &cursor, entry, 1)) == 1) {
+		if (!strncmp((char *)entry->name, name, sizeof(entry->name)))
+			return 0;
+	}
+	return n ?: -ENOENT;
+}
+
+/* ---- /proc and /sys ---- */
+
+/* First line of a file, without the newline. */
+static inline int luo_read_line(const char *path, char *line, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len;
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	len = read(fd, line, size - 1);
+	err = len < 0 ? -errno : 0;
+	close(fd);
+	if (!err) {
+		line[len] = 0;
+		line[strcspn(line, "\n")] = 0;
+	}
+	return err;
+}
+
+static inline long long luo_read_number(const char *path)
+{
+	char line[64];
+	int err = luo_read_line(path, line, sizeof(line));
+
+	return err ?: strtoll(line, NULL, 0);
+}
+
+static inline int luo_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* Where /proc/self/fd/N points. */
+static inline int luo_fd_link(int fd, char *link, size_t size)
+{
+	char path[32];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	len = readlink(path, link, size - 1);
+	if (len < 0)
+		return -errno;
+	link[len] = 0;
+	return 0;
+}
+
+/* Another file of the same inode. */
+static inline int luo_reopen(int fd, int flags)
+{
+	char path[32];
+	int again;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, flags | O_CLOEXEC);
+	return again < 0 ? -errno : again;
+}
+
+/* ---- memfds ---- */
+
+static inline int luo_memfd_flags(const char *name, off_t size, unsigned int flags)
+{
+	int fd = memfd_create(name, flags);
+
+	if (fd < 0)
+		return -errno;
+	if (size && ftruncate(fd, size)) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static inline int luo_memfd(off_t size)
+{
+	return luo_memfd_flags("luo_test", size, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+/* The word at @offset of a file that was filled with @seed. */
+static inline __u64 luo_pattern(__u64 seed, __u64 offset)
+{
+	__u64 x = (seed + 1) * 0x9e3779b97f4a7c15ULL ^ offset;
+
+	x ^= x >> 31;
+	return x * 0xbf58476d1ce4e5b9ULL;
+}
+
+static inline void luo_pattern_bytes(__u64 seed, __u64 offset, void *buf,
+				     size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i += sizeof(__u64)) {
+		__u64 word = luo_pattern(seed, offset + i);
+		size_t left = len - i;
+
+		memcpy((char *)buf + i, &word, left < 8 ? left : 8);
+	}
+}
+
+static inline int luo_fill(int fd, off_t offset, size_t len, __u64 seed)
+{
+	char buf[16384];
+
+	while (len) {
+		size_t part = len < sizeof(buf) ? len : sizeof(buf);
+		ssize_t done;
+
+		luo_pattern_bytes(seed, offset, buf, part);
+		done = pwrite(fd, buf, part, offset);
+		if (done < 0)
+			return -errno;
+		if ((size_t)done != part)
+			return -EIO;
+		offset += part;
+		len -= part;
+	}
+	return 0;
+}
+
+/* 0 if the range holds what luo_fill() wrote, else -EILSEQ. */
+static inline int luo_verify(int fd, off_t offset, size_t len, __u64 seed)
+{
+	char seen[16384], want[16384];
+
+	while (len) {
+		size_t part = len < sizeof(seen) ? len : sizeof(seen);
+		ssize_t done = pread(fd, seen, part, offset);
+
+		if (done < 0)
+			return -errno;
+		if ((size_t)done != part)
+			return -EIO;
+		luo_pattern_bytes(seed, offset, want, part);
+		if (memcmp(seen, want, part))
+			return -EILSEQ;
+		offset += part;
+		len -= part;
+	}
+	return 0;
+}
+
+/* A memfd with one of all combinations of seals, of which some need NOEXEC. */
+static inline int luo_sealed_memfd(off_t size, int seals)
+{
+	unsigned int exec = seals & F_SEAL_EXEC ? MFD_NOEXEC_SEAL : MFD_EXEC;
+	int fd = luo_memfd_flags("sealed", size,
+				 MFD_CLOEXEC | MFD_ALLOW_SEALING | exec);
+
+	if (fd >= 0 && fcntl(fd, F_ADD_SEALS, seals)) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* A memfd of @size bytes, filled with @seed. */
+static inline int luo_filled_memfd(off_t size, __u64 seed)
+{
+	int fd = luo_memfd(size);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = luo_fill(fd, 0, size, seed);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static inline off_t luo_size(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? -errno : st.st_size;
+}
+
+/* ---- lengths of arguments ---- */
+
+/* A command with an argument that has no effect, and what that gives. */
+struct luo_length {
+	const char *name;
+	unsigned int cmd;
+	__u32 size;
+	const void *arg;
+	int result;
+};
+
+enum luo_tail {
+	LUO_TAIL_ZERO,
+	LUO_TAIL_FIRST,		/* first byte beyond what the kernel knows is set */
+	LUO_TAIL_LAST,
+	LUO_TAILS,
+};
+
+static inline int luo_length_expected(const struct luo_length *l, __u32 size,
+				      enum luo_tail tail)
+{
+	if (size < l->size)
+		return -EINVAL;
+	if (size > sysconf(_SC_PAGESIZE))
+		return -E2BIG;
+	if (size == l->size || tail == LUO_TAIL_ZERO)
+		return l->result;
+	return -E2BIG;
+}
+
+static inline int luo_length_try(int fd, const struct luo_length *l, __u32 size,
+				 enum luo_tail tail)
+{
+	static unsigned char buf[1 << 17];
+
+	memset(buf, 0, size);
+	memcpy(buf, l->arg, l->size);
+	memcpy(buf, &size, sizeof(size));
+	if (size > l->size && tail == LUO_TAIL_FIRST)
+		buf[l->size] = 1;
+	if (size > l->size && tail == LUO_TAIL_LAST)
+		buf[size - 1] = 0x80;
+	return luo_call(fd, l->cmd, buf);
+}
+
+/*
+ * Try every length from nothing to beyond a page, with each kind of tail.
+ * Returns what was wrong first, or NULL.
+ */
+static inline const char *luo_length_wrong(int fd, const struct luo_length *l)
+{
+	__u32 size, end = sysconf(_SC_PAGESIZE) + 16;
+	static char text[160];
+	enum luo_tail tail;
+
+	for (size = 0; size <= end; size++) {
+		for (tail = 0; tail < LUO_TAILS; tail++) {
+			int want = luo_length_expected(l, size, tail);
+			int seen = luo_length_try(fd, l, size, tail);
+
+			if (seen == want)
+				continue;
+			snprintf(text, sizeof(text),
+				 "%s of %u bytes, tail %u: %d instead of %d",
+				 l->name, size, tail, seen, want);
+			return text;
+		}
+	}
+	return NULL;
+}
+
+#endif /* LUO_TEST_H */
