@@ -1,0 +1,17 @@
+#!/bin/sh
+# The kernel's selftests in /selftests, by their own runner; KTAP on stdout.
+# shellcheck source=dev/guest/health.sh
+. /guest/health.sh
+
+echo "TAP version 13"
+echo "1..2"
+if [ ! -c /dev/liveupdate ]; then
+	echo "Bail out! no /dev/liveupdate: see the kernel's log"
+	exit 1
+fi
+cd /selftests || exit
+# What the runner shows of a program's results as a comment are subtests here.
+./run_kselftest.sh -c liveupdate >/tmp/results 2>&1
+sed 's/^# /    /; s/^/    /' /tmp/results
+if grep -q '^not ok' /tmp/results; then echo "not ok 1 selftests"; else echo "ok 1 selftests"; fi
+if healthy; then echo "ok 2 kernel is healthy"; else echo "not ok 2 kernel is healthy"; fi
