@@ -125,6 +125,9 @@ struct luo_file {
 	u64 data;
 	void *private_data;
 	u64 preserved_bytes;
+	/* What retrieve left, while the file is preserved anew for reboot(). */
+	u64 retrieved_data;
+	void *retrieved_private;
 
 	/* Drivers that depend on this file. */
 	unsigned int pins;
@@ -298,7 +301,7 @@ struct luo {
 	/* Files in sessions not finished that exist in this kernel. */
 	u64 retrieved_files;
 	struct rb_root by_id;
-	/* Files whose handler has freeze or unfreeze, oldest first. */
+	/* Files whose handler has freeze, oldest first. */
 	struct list_head freeze_files;
 
 	/* /dev/liveupdate */
@@ -316,7 +319,6 @@ void luo_enter_uninterruptible(struct luo *luo);
 void luo_exit(struct luo *luo);
 
 int luo_freeze(struct luo *luo, bool image_ready);
-u64 luo_cycles_to_ns(u64 cycles);
 u64 luo_cycles(void);
 
 /* ---- luo_sysfs.c ---- */
@@ -325,6 +327,8 @@ int luo_sysfs_init(void);
 
 /* ---- luo_ioctl.c ---- */
 
+long luo_ioctl(struct luo *luo, struct liveupdate_session *session,
+	       unsigned int cmd, void __user *user);
 int luo_device_init(void);
 
 #endif /* _LUO_INTERNAL_H */

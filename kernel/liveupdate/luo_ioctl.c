@@ -442,22 +442,33 @@ static int luo_call_run(const struct luo_command *command, struct luo_call *call
 	return err;
 }
 
-static long luo_ioctl(struct luo_call *call, unsigned int cmd)
+/**
+ * luo_ioctl - Serve an ioctl.
+ * @luo:     Instance.
+ * @session: Session whose fd was called, NULL for the device.
+ * @cmd:     Command.
+ * @user:    Its argument.
+ *
+ * Return: 0 or the errno that <uapi/linux/liveupdate.h> promises.
+ */
+long luo_ioctl(struct luo *luo, struct liveupdate_session *session,
+	       unsigned int cmd, void __user *user)
 {
-	const struct luo_command *command = luo_command_find(cmd, !call->session);
+	struct luo_call call = { .luo = luo, .session = session, .user = user };
+	const struct luo_command *command = luo_command_find(cmd, !session);
 	int err;
 
 	if (!command)
 		return -ENOTTY;
-	err = luo_call_read(command, call);
+	err = luo_call_read(command, &call);
 	if (err)
 		return err;
-	err = luo_enter(call->luo);
+	err = luo_enter(luo);
 	if (err)
 		return err;
 
-	err = luo_call_run(command, call);
-	luo_exit(call->luo);
+	err = luo_call_run(command, &call);
+	luo_exit(luo);
 	return err;
 }
 
@@ -466,13 +477,9 @@ static long luo_ioctl(struct luo_call *call, unsigned int cmd)
 static long luo_session_ioctl(struct file *file, unsigned int cmd,
 			      unsigned long arg)
 {
-	struct luo_call call = {
-		.session = file->private_data,
-		.user = (void __user *)arg,
-	};
+	struct liveupdate_session *session = file->private_data;
 
-	call.luo = call.session->luo;
-	return luo_ioctl(&call, cmd);
+	return luo_ioctl(session->luo, session, cmd, (void __user *)arg);
 }
 
 static int luo_session_release(struct inode *inode, struct file *file)
@@ -508,12 +515,7 @@ static const struct file_operations luo_session_fops = {
 static long luo_device_ioctl(struct file *file, unsigned int cmd,
 			     unsigned long arg)
 {
-	struct luo_call call = {
-		.luo = luo_get(),
-		.user = (void __user *)arg,
-	};
-
-	return luo_ioctl(&call, cmd);
+	return luo_ioctl(luo_get(), NULL, cmd, (void __user *)arg);
 }
 
 static bool luo_device_claim(struct luo *luo)
