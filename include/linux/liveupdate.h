@@ -7,6 +7,7 @@
 #ifndef _LINUX_LIVEUPDATE_H
 #define _LINUX_LIVEUPDATE_H
 
+#include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/jump_label.h>
 #include <linux/list.h>
@@ -282,7 +283,7 @@ liveupdate_put_file_incoming(struct liveupdate_session *session, u64 token)
 static inline struct liveupdate_session *
 liveupdate_lock_incoming(const char *name)
 {
-	return NULL;
+	return ERR_PTR(-ENOENT);
 }
 
 static inline void

@@ -12,7 +12,6 @@
 #include <linux/kexec.h>
 #include <linux/kexec_handover.h>
 #include <linux/kstrtox.h>
-#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/timex.h>
 
@@ -97,24 +96,12 @@ static u64 luo_counter_khz(void)
 /**
  * luo_cycles - Read the counter that goes on across kexec.
  *
- * Return: counts of luo_cycles_to_ns(), 0 if there is no such counter.
+ * Return: counts since the machine was switched on, 0 if there is no such
+ * counter.
  */
 u64 luo_cycles(void)
 {
 	return luo_counter_khz() ? get_cycles() : 0;
-}
-
-/**
- * luo_cycles_to_ns - Convert a difference of luo_cycles().
- * @cycles: Difference.
- *
- * Return: nanoseconds.
- */
-u64 luo_cycles_to_ns(u64 cycles)
-{
-	u64 khz = luo_counter_khz();
-
-	return khz ? mul_u64_u64_div_u64(cycles, USEC_PER_SEC, khz) : 0;
 }
 
 /* ---- gate ---- */
@@ -188,15 +175,13 @@ static int luo_freeze_sessions(struct luo *luo)
 {
 	int err;
 
-	err = luo_flb_freeze(luo);
-	if (err)
-		return err;
-
 	err = luo_sessions_carry(luo);
 	if (err)
 		return err;
 
-	err = luo_files_freeze(luo);
+	err = luo_flb_freeze(luo);
+	if (!err)
+		err = luo_files_freeze(luo);
 	if (err)
 		luo_sessions_uncarry(luo);
 	return err;
@@ -373,7 +358,7 @@ static void __init luo_read_stamps(struct luo *luo,
 		container_of(root, struct luo_blob_ser, root);
 
 	if (size >= sizeof(*blob) && blob->stamps.magic == LUO_STAMPS_MAGIC &&
-	    blob->stamps.khz == luo_counter_khz())
+	    blob->stamps.khz && luo_counter_khz())
 		luo->stamps.before = blob->stamps;
 }
 

@@ -605,6 +605,8 @@ int luo_file_set_carry(struct liveupdate_session *session)
 
 		if (f->state != LUO_FILE_RETRIEVED)
 			continue;
+		f->retrieved_data = f->data;
+		f->retrieved_private = f->private_data;
 		err = luo_file_engage(f);
 		if (err) {
 			pr_warn("session %s: token %llu was retrieved, not finished, and can't be preserved again: %pe\n",
@@ -629,6 +631,8 @@ void luo_file_set_uncarry(struct liveupdate_session *session)
 		if (f->state != LUO_FILE_PRESERVED)
 			continue;
 		luo_file_disengage(f);
+		f->data = f->retrieved_data;
+		f->private_data = f->retrieved_private;
 		f->state = LUO_FILE_RETRIEVED;
 	}
 }

@@ -9,8 +9,10 @@
 #include <linux/kexec_handover.h>
 #include <linux/kobject.h>
 #include <linux/kstrtox.h>
+#include <linux/math64.h>
 #include <linux/seq_file.h>
 #include <linux/sysfs.h>
+#include <linux/time64.h>
 #include <linux/kho/abi/kexec_handover.h>
 
 #include "luo_internal.h"
@@ -171,7 +173,10 @@ static ssize_t luo_emit_phase(char *buf, enum luo_milestone from,
 	/* No live update, or a counter that was reset on the way. */
 	if (!begin || end < begin)
 		return -ENODATA;
-	return sysfs_emit(buf, "%llu\n", luo_cycles_to_ns(end - begin));
+	/* The old kernel had more time to measure the frequency. */
+	return sysfs_emit(buf, "%llu\n",
+			  mul_u64_u64_div_u64(end - begin, USEC_PER_SEC,
+					      stamps->before.khz));
 }
 
 #define LUO_PHASE_ATTR(_name, _from, _to)					\
