@@ -1,0 +1,835 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sessions: luo_session.c, and how an instance starts: luo_core.c. */
+
+#include <kunit/test.h>
+#include <linux/io.h>
+#include <linux/slab.h>
+
+#include "luo_test.h"
+
+#define SIXTY_THREE	"123456789012345678901234567890123456789012345678901234567890123"
+
+/* ---- create ---- */
+
+static void session_is_handed_over_when_it_is_created(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	luo_test_expect_handed_over(t, "");
+	luo_test_create(t, "b");
+	luo_test_create(t, SIXTY_THREE);
+	luo_test_create(t, "a");
+	luo_test_expect_handed_over(t, "b{} " SIXTY_THREE "{} a{}");
+	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_OUTGOING].sessions, 3);
+}
+
+static void name_is_used_once_among_outgoing_sessions(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s = luo_test_create(t, SIXTY_THREE);
+	const char *before = luo_test_state(t);
+
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_create(&t->luo, SIXTY_THREE),
+			    ERR_PTR(-EEXIST));
+	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
+	luo_session_close(s);
+	luo_test_create(t, SIXTY_THREE);
+}
+
+static void name_may_be_used_once_in_each_direction(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s;
+
+	luo_test_create(t, "s");
+	luo_test_freeze_and_jump(t);
+	s = luo_test_create(t, "s");
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_create(&t->luo, "s"), ERR_PTR(-EEXIST));
+	KUNIT_EXPECT_PTR_NE(test, luo_test_retrieve(t, "s"), s);
+}
+
+static void create_that_fails_at_any_step_changes_nothing(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s;
+	const char *before = luo_test_state(t);
+	unsigned int step;
+
+	for (step = 1;; step++) {
+		luo_test_fail_step(t, step, -ENOSPC);
+		s = luo_session_create(&t->luo, "s");
+		if (!luo_test_fail_step_done(t))
+			break;
+		KUNIT_EXPECT_PTR_EQ(test, s, ERR_PTR(-ENOSPC));
+		KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
+	}
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, s);
+	KUNIT_EXPECT_EQ(test, step, 2);
+}
+
+static void create_that_lacks_memory_changes_nothing(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s;
+	const char *before = luo_test_state(t);
+	unsigned int nth;
+
+	luo_test_need_fail_alloc(t);
+	for (nth = 1;; nth++) {
+		luo_test_fail_alloc(nth);
+		s = luo_session_create(&t->luo, "s");
+		if (!luo_test_fail_alloc_done() || !IS_ERR(s))
+			break;
+		KUNIT_EXPECT_PTR_EQ(test, s, ERR_PTR(-ENOMEM));
+		KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
+	}
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, s);
+	KUNIT_EXPECT_GT(test, nth, 2);
+}
+
+/* ---- states ---- */
+
+static void make_damaged(struct luo_test *t)
+{
+	const struct luo_block_ser *block = phys_to_virt(t->luo.root->sessions);
+	struct luo_session_ser *record = (void *)(block + 1);
+
+	record->files = PAGE_SIZE;
+	record->count = 1;
+	KUNIT_ASSERT_PTR_EQ(t->test, luo_session_retrieve(&t->luo, "s"),
+			    ERR_PTR(-EBADMSG));
+}
+
+/*
+ * Session "s" in that state, with a reference that is the caller's besides
+ * the one of its owner if it has one.
+ */
+static struct liveupdate_session *session_in(struct luo_test *t,
+					     enum luo_session_state state)
+{
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	if (state == LUO_SESSION_OUTGOING)
+		return luo_session_next(&t->luo, 0);
+
+	luo_test_freeze_and_jump(t);
+	if (state == LUO_SESSION_DAMAGED)
+		make_damaged(t);
+	KUNIT_ASSERT_EQ(t->test, luo_sessions_read(&t->luo), 0);
+	s = luo_session_next(&t->luo, 0);
+	if (state == LUO_SESSION_RETRIEVED || state == LUO_SESSION_FINISHED)
+		luo_test_retrieve(t, "s");
+	if (state == LUO_SESSION_FINISHED) {
+		KUNIT_ASSERT_EQ(t->test, luo_test_finish(s), 0);
+		luo_session_close(s);
+	}
+	KUNIT_ASSERT_EQ(t->test, s->state, state);
+	return s;
+}
+
+static int act_create(struct luo_test *t, struct liveupdate_session *s)
+{
+	return PTR_ERR_OR_ZERO(luo_session_create(&t->luo, "s"));
+}
+
+static int act_retrieve(struct luo_test *t, struct liveupdate_session *s)
+{
+	return PTR_ERR_OR_ZERO(luo_session_retrieve(&t->luo, "s"));
+}
+
+static int act_finish(struct luo_test *t, struct liveupdate_session *s)
+{
+	int err = luo_test_finish(s);
+
+	if (!err)
+		luo_session_close(s);
+	return err;
+}
+
+static int act_close(struct luo_test *t, struct liveupdate_session *s)
+{
+	luo_session_close(s);
+	return 0;
+}
+
+static int act_close_kept(struct luo_test *t, struct liveupdate_session *s)
+{
+	s->keep_on_close = true;
+	luo_session_close(s);
+	return 0;
+}
+
+static int act_lock(struct luo_test *t, struct liveupdate_session *s)
+{
+	struct liveupdate_session *locked = luo_session_lock_incoming(&t->luo, "s");
+
+	if (IS_ERR(locked))
+		return PTR_ERR(locked);
+	KUNIT_EXPECT_PTR_EQ(t->test, locked, s);
+	lockdep_assert_held(&s->lock);
+	mutex_unlock(&locked->lock);
+	luo_session_put(locked);
+	return 0;
+}
+
+struct transition_row {
+	const char *name;
+	enum luo_session_state from;
+	int (*act)(struct luo_test *t, struct liveupdate_session *s);
+	int err;
+	enum luo_session_state to;
+};
+
+#define STAYS(_state, _act, _err, _name) \
+	{ _name, LUO_SESSION_##_state, _act, _err, LUO_SESSION_##_state }
+#define GOES(_from, _act, _to, _name) \
+	{ _name, LUO_SESSION_##_from, _act, 0, LUO_SESSION_##_to }
+
+static const struct transition_row transition_rows[] = {
+	STAYS(OUTGOING, act_create, -EEXIST, "outgoing can't be created again"),
+	STAYS(OUTGOING, act_retrieve, -ENOENT, "outgoing can't be retrieved"),
+	STAYS(OUTGOING, act_finish, -EINVAL, "outgoing can't be finished"),
+	STAYS(OUTGOING, act_lock, -ENOENT, "outgoing is no driver's business"),
+	GOES(OUTGOING, act_close, FINISHED, "outgoing is undone by close"),
+	GOES(OUTGOING, act_close_kept, FINISHED, "outgoing is never kept"),
+	STAYS(INCOMING, act_create, 0, "incoming does not take a name away"),
+	GOES(INCOMING, act_retrieve, RETRIEVED, "incoming can be retrieved"),
+	STAYS(INCOMING, act_finish, -EINVAL, "incoming must be retrieved to be finished"),
+	STAYS(INCOMING, act_lock, 0, "incoming may be used by a driver"),
+	STAYS(RETRIEVED, act_create, 0, "retrieved does not take a name away"),
+	STAYS(RETRIEVED, act_retrieve, -EINVAL, "retrieved has its owner"),
+	GOES(RETRIEVED, act_finish, FINISHED, "retrieved can be finished"),
+	GOES(RETRIEVED, act_close, FINISHED, "retrieved is finished by close"),
+	GOES(RETRIEVED, act_close_kept, INCOMING, "retrieved is kept on demand"),
+	STAYS(RETRIEVED, act_lock, 0, "retrieved may be used by a driver"),
+	STAYS(FINISHED, act_retrieve, -ENOENT, "finished is no more"),
+	STAYS(FINISHED, act_finish, -EINVAL, "finished can't be finished again"),
+	STAYS(FINISHED, act_lock, -ENOENT, "finished is out of a driver's reach"),
+	STAYS(DAMAGED, act_create, 0, "damaged does not take a name away"),
+	STAYS(DAMAGED, act_retrieve, -EBADMSG, "damaged stays damaged"),
+	STAYS(DAMAGED, act_finish, -EINVAL, "damaged can't be finished"),
+	STAYS(DAMAGED, act_lock, -EBADMSG, "damaged is of no use to a driver"),
+};
+KUNIT_ARRAY_PARAM_DESC(transition, transition_rows, name);
+
+static void state_changes_as_it_may_and_no_other_way(struct kunit *test)
+{
+	const struct transition_row *row = test->param_value;
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s = session_in(t, row->from);
+	const char *before = luo_test_state(t);
+
+	KUNIT_EXPECT_EQ(test, row->act(t, s), row->err);
+	KUNIT_EXPECT_EQ(test, s->state, row->to);
+	if (row->err)
+		KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
+	luo_session_put(s);
+}
+
+static void unknown_name_is_told(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "s"), ERR_PTR(-ENOENT));
+	luo_test_create(t, "s");
+	luo_test_freeze_and_jump(t);
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "S"), ERR_PTR(-ENOENT));
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "s "), ERR_PTR(-ENOENT));
+	luo_test_retrieve(t, "s");
+}
+
+/* ---- the end of a session's fd ---- */
+
+static struct luo_test_handler *hand_over(struct luo_test *t)
+{
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	luo_test_preserve_new(t, s, h, 1);
+	luo_test_preserve_new(t, s, h, 2);
+	luo_test_freeze_and_jump(t);
+	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
+	return h;
+}
+
+static void close_finishes_what_was_retrieved(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s;
+
+	hand_over(t);
+	s = luo_test_retrieve(t, "s");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
+	luo_session_close(s);
+	luo_test_expect_log(t, "h.retrieve:1 h.can_finish:1 h.can_finish:2 "
+			       "h.finish:1 h.free:2");
+	luo_test_expect_handed_over(t, "");
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "s"), ERR_PTR(-ENOENT));
+}
+
+static void close_that_can_not_finish_keeps_the_session(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = hand_over(t);
+	struct liveupdate_session *s = luo_test_retrieve(t, "s");
+
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
+	h->can_finish = false;
+	luo_session_close(s);
+	luo_test_expect_handed_over(t, "s{1:h 2:h}");
+	h->can_finish = true;
+	seq_buf_clear(&t->log.seq);
+
+	KUNIT_EXPECT_PTR_EQ(test, luo_test_retrieve(t, "s"), s);
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
+	luo_test_expect_log(t, "");
+	luo_session_close(s);
+	luo_test_expect_log(t, "h.can_finish:1 h.can_finish:2 h.free:1 h.finish:2");
+}
+
+static void session_that_is_kept_loses_nothing(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s;
+
+	hand_over(t);
+	s = luo_test_retrieve(t, "s");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
+	s->keep_on_close = true;
+	luo_session_close(s);
+	luo_test_expect_log(t, "h.retrieve:1");
+	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_INCOMING].files, 2);
+
+	KUNIT_EXPECT_PTR_EQ(test, luo_test_retrieve(t, "s"), s);
+	KUNIT_EXPECT_FALSE(test, s->keep_on_close);
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
+	luo_test_expect_log(t, "h.retrieve:2");
+	luo_session_close(s);
+	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
+}
+
+static void kept_session_that_is_dropped_releases_its_files(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s;
+
+	hand_over(t);
+	s = luo_test_retrieve(t, "s");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
+	luo_session_give_back(s);
+	luo_test_restart(t, NULL);
+	KUNIT_EXPECT_EQ(test, t->open_files, 0);
+}
+
+static void last_session_that_is_finished_ends_the_past(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	luo_test_create(t, "a");
+	luo_test_create(t, "b");
+	luo_test_freeze_and_jump(t);
+	luo_session_close(luo_test_retrieve(t, "a"));
+	KUNIT_EXPECT_EQ(test, t->forgotten, 0);
+	luo_session_close(luo_test_retrieve(t, "b"));
+	KUNIT_EXPECT_EQ(test, t->forgotten, 1);
+}
+
+/* ---- lists ---- */
+
+static void sessions_are_listed_once_and_oldest_first(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s, *gone = NULL;
+	char name[8];
+	u64 seq = 0;
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		s = luo_test_create(t, name);
+		gone = i == 150 ? s : gone;
+	}
+	for (i = 0; (s = luo_session_next(&t->luo, seq)); i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		KUNIT_EXPECT_STREQ(test, s->name, name);
+		seq = s->seq + 1;
+		luo_session_put(s);
+		if (i == 100)
+			luo_session_close(gone);
+		if (i == 149)
+			i++;
+	}
+	KUNIT_EXPECT_EQ(test, i, 200);
+}
+
+/* ---- the next kernel ---- */
+
+static void root_says_how_many_live_updates_there_were(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		KUNIT_EXPECT_EQ(test, t->luo.number, i);
+		KUNIT_EXPECT_EQ(test, t->luo.root->number, i + 1);
+		KUNIT_EXPECT_MEMEQ(test, t->luo.root->format, "luo-v5\0", 8);
+		luo_test_freeze_and_jump(t);
+	}
+}
+
+static void sessions_nobody_reads_are_handed_over_as_they_came(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	unsigned int i;
+
+	hand_over(t);
+	for (i = 0; i < 3; i++) {
+		luo_test_expect_handed_over(t, "s{1:h 2:h}");
+		luo_test_freeze_and_jump(t);
+	}
+	luo_test_expect_handed_over(t, "s{1:h 2:h}");
+}
+
+static void sessions_nobody_claims_are_handed_over_with_new_ones(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = hand_over(t);
+	struct liveupdate_session *s;
+
+	luo_test_preserve_new(t, luo_test_create(t, "new"), h, 3);
+	luo_test_expect_handed_over(t, "s{1:h 2:h} new{3:h}");
+	luo_test_freeze_and_jump(t);
+
+	luo_session_give_back(luo_test_retrieve(t, "new"));
+	luo_test_expect_handed_over(t, "s{1:h 2:h} new{3:h}");
+	luo_test_freeze_and_jump(t);
+
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
+	s = luo_test_retrieve(t, "s");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
+	luo_session_close(s);
+	luo_test_expect_handed_over(t, "new{3:h}");
+	s = luo_test_retrieve(t, "new");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 3), 0);
+	luo_session_close(s);
+	luo_test_expect_handed_over(t, "");
+	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
+}
+
+static void thousand_sessions_come_back(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	char name[8];
+	int i;
+
+	for (i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		luo_test_create(t, name);
+	}
+	luo_test_freeze_and_jump(t);
+	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
+	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_INCOMING].sessions, 1000);
+	for (i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		luo_session_close(luo_test_retrieve(t, name));
+	}
+	luo_test_expect_handed_over(t, "");
+}
+
+/* ---- one name on both sides ---- */
+
+static void incoming_session_is_renamed_if_its_name_is_taken(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	luo_test_create(t, "s");
+	luo_test_create(t, "s~1");
+	luo_test_freeze_and_jump(t);
+	luo_test_create(t, "s");
+	luo_test_expect_handed_over(t, "s{} s~1{} s{}");
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	luo_test_expect_handed_over(t, "s~2{} s~1{} s{}");
+	luo_test_jump(t);
+	luo_test_retrieve(t, "s");
+	luo_test_retrieve(t, "s~1");
+	luo_test_retrieve(t, "s~2");
+}
+
+static void long_names_are_cut_and_stay_different(struct kunit *test)
+{
+	static const char * const names[] = {
+		SIXTY_THREE, "123456789012345678901234567890123456789012345678901234567890abc",
+	};
+	struct luo_test *t = luo_test_of(test);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		luo_test_create(t, names[i]);
+	luo_test_freeze_and_jump(t);
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		luo_test_create(t, names[i]);
+	luo_test_freeze_and_jump(t);
+	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
+	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_INCOMING].sessions, 4);
+}
+
+static void session_has_its_own_name_if_reboot_is_called_off(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h;
+	struct liveupdate_session *s;
+	const char *before;
+
+	luo_test_create(t, "s");
+	luo_test_freeze_and_jump(t);
+	h = luo_test_handler(t, "h");
+	s = luo_test_create(t, "s");
+	luo_test_preserve_new(t, s, h, 1);
+	before = luo_test_state(t);
+	luo_test_fail_step(t, 1, -EAGAIN);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -EAGAIN);
+	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
+
+	luo_session_close(s);
+	luo_test_freeze_and_jump(t);
+	luo_test_retrieve(t, "s");
+}
+
+/* ---- damaged records ---- */
+
+#define DAMAGED_SESSIONS	4
+
+struct damage_row {
+	const char *name;
+	void (*damage)(struct luo_test *t, struct luo_session_ser *records);
+	int err[DAMAGED_SESSIONS];
+};
+
+static struct luo_block_ser *files_of(const struct luo_session_ser *record)
+{
+	return phys_to_virt(record->files);
+}
+
+static void name_is_empty(struct luo_test *t, struct luo_session_ser *records)
+{
+	memset(records[0].name, 0, sizeof(records[0].name));
+}
+
+static void name_does_not_end(struct luo_test *t, struct luo_session_ser *records)
+{
+	memset(records[3].name, 'd', sizeof(records[3].name));
+}
+
+static void name_is_used_twice(struct luo_test *t, struct luo_session_ser *records)
+{
+	strscpy(records[2].name, "b");
+}
+
+static void no_name_is_good(struct luo_test *t, struct luo_session_ser *records)
+{
+	unsigned int i;
+
+	for (i = 0; i < DAMAGED_SESSIONS; i++)
+		memset(records[i].name, 0xff, sizeof(records[i].name));
+}
+
+static void files_are_not_aligned(struct luo_test *t, struct luo_session_ser *records)
+{
+	records[1].files++;
+}
+
+static void files_are_nowhere(struct luo_test *t, struct luo_session_ser *records)
+{
+	records[1].files = U64_MAX & PAGE_MASK;
+}
+
+static void files_are_missing(struct luo_test *t, struct luo_session_ser *records)
+{
+	records[1].files = 0;
+}
+
+static void files_are_too_many(struct luo_test *t, struct luo_session_ser *records)
+{
+	records[1].count = 0;
+}
+
+static void files_are_too_few(struct luo_test *t, struct luo_session_ser *records)
+{
+	records[1].count = U64_MAX;
+}
+
+static void files_go_round(struct luo_test *t, struct luo_session_ser *records)
+{
+	files_of(&records[1])->next = records[1].files;
+}
+
+static void files_lead_to_the_root(struct luo_test *t, struct luo_session_ser *records)
+{
+	files_of(&records[1])->next = virt_to_phys(t->luo.root);
+}
+
+static void files_are_the_sessions(struct luo_test *t, struct luo_session_ser *records)
+{
+	records[1].files = t->luo.root->sessions;
+}
+
+static void files_are_those_of_another(struct luo_test *t,
+				       struct luo_session_ser *records)
+{
+	records[1].files = records[0].files;
+}
+
+static void everything_is_noise(struct luo_test *t, struct luo_session_ser *records)
+{
+	struct luo_block_ser *files = files_of(&records[1]);
+
+	memset(files, 0xa5, PAGE_SIZE);
+}
+
+static const struct damage_row damage_rows[] = {
+	{ "name is empty", name_is_empty, { -ENOENT, 0, 0, 0 } },
+	{ "name does not end", name_does_not_end, { 0, 0, 0, -ENOENT } },
+	{ "name is used twice", name_is_used_twice, { 0, 0, -ENOENT, 0 } },
+	{ "no name is good", no_name_is_good,
+	  { -ENOENT, -ENOENT, -ENOENT, -ENOENT } },
+	{ "files are not aligned", files_are_not_aligned, { 0, -EBADMSG, 0, 0 } },
+	{ "files are nowhere", files_are_nowhere, { 0, -EBADMSG, 0, 0 } },
+	{ "files are missing", files_are_missing, { 0, -EBADMSG, 0, 0 } },
+	{ "files are too many", files_are_too_many, { 0, -EBADMSG, 0, 0 } },
+	{ "files are too few", files_are_too_few, { 0, -EBADMSG, 0, 0 } },
+	{ "files go round", files_go_round, { 0, -EBADMSG, 0, 0 } },
+	{ "files lead to the root", files_lead_to_the_root, { 0, -EBADMSG, 0, 0 } },
+	{ "files are the sessions", files_are_the_sessions, { 0, -EBADMSG, 0, 0 } },
+	{ "files are those of another session", files_are_those_of_another,
+	  { 0, -EBADMSG, 0, 0 } },
+	{ "everything is noise", everything_is_noise, { 0, -EBADMSG, 0, 0 } },
+};
+KUNIT_ARRAY_PARAM_DESC(damage, damage_rows, name);
+
+/* Sessions "a" to "d", each with a file of the token 1. */
+static struct luo_session_ser *hand_over_four(struct luo_test *t)
+{
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	char name[] = "a";
+
+	for (; name[0] <= 'd'; name[0]++)
+		luo_test_preserve_new(t, luo_test_create(t, name), h, 1);
+	luo_test_freeze_and_jump(t);
+	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
+	return (void *)((struct luo_block_ser *)phys_to_virt(t->luo.root->sessions) + 1);
+}
+
+static void damaged_session_is_lost_alone(struct kunit *test)
+{
+	const struct damage_row *row = test->param_value;
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s;
+	char name[] = "a";
+	unsigned int i;
+
+	row->damage(t, hand_over_four(t));
+	for (i = 0; i < DAMAGED_SESSIONS; i++, name[0]++) {
+		s = luo_session_retrieve(&t->luo, name);
+		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(s), row->err[i]);
+		if (IS_ERR(s))
+			continue;
+		KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
+		luo_session_close(s);
+	}
+	luo_test_expect_handed_over(t, "");
+	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_INCOMING].sessions, 0);
+	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_INCOMING].files, 0);
+	/* What the lost ones preserved can't be known: it stays. */
+	xa_destroy(&t->blobs);
+}
+
+static void damaged_session_is_not_handed_over(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	files_are_nowhere(t, hand_over_four(t));
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "b"), ERR_PTR(-EBADMSG));
+	luo_test_freeze_and_jump(t);
+	luo_test_expect_handed_over(t, "a{1:h} d{1:h} c{1:h}");
+}
+
+static void driver_and_owner_agree_about_damage(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	files_go_round(t, hand_over_four(t));
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_lock_incoming(&t->luo, "b"), ERR_PTR(-EBADMSG));
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_lock_incoming(&t->luo, "b"), ERR_PTR(-EBADMSG));
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "b"), ERR_PTR(-EBADMSG));
+}
+
+/* Blocks of the previous kernel, each with its sessions' names. */
+struct blocks_row {
+	const char *name;
+	const char *blocks[4];
+	const char *kept;
+};
+
+static const struct blocks_row blocks_rows[] = {
+	{ "no block is full", { "a", "b", "c" }, "a{} b{} c{}" },
+	{ "one block is empty", { "a", "", "c" }, "a{} c{}" },
+	{ "all blocks are empty", { "", "", "" }, "" },
+	{ "bad name behind an empty block", { "a", "", "?" }, "a{}" },
+	{ "bad name alone behind an empty block", { "", "?" }, "" },
+	{ "bad names before empty blocks", { "??", "", "" }, "" },
+	{ "bad name before a good one", { "?", "", "a" }, "a{}" },
+	{ "bad names in every block", { "a?", "?b?", "??", "?c" }, "a{} b{} c{}" },
+	{ "twins in two blocks", { "ab", "ba" }, "a{} b{}" },
+};
+KUNIT_ARRAY_PARAM_DESC(blocks, blocks_rows, name);
+
+static u64 previous_sessions(struct luo_test *t, const char * const *names,
+			     unsigned int n)
+{
+	struct luo_block_ser *block = luo_test_previous_page(t);
+	struct luo_session_ser *record = (void *)(block + 1);
+	const char *c;
+
+	for (c = names[0]; *c; c++, record++)
+		record->name[0] = *c == '?' ? 0 : *c;
+	block->count = c - names[0];
+	block->next = n > 1 && names[1] ? previous_sessions(t, names + 1, n - 1) : 0;
+	return virt_to_phys(block);
+}
+
+static void sessions_are_read_from_blocks_of_any_fill(struct kunit *test)
+{
+	const struct blocks_row *row = test->param_value;
+	struct luo_test *t = luo_test_of(test);
+	struct luo_root_ser *root = luo_test_previous_root(t);
+
+	root->sessions = previous_sessions(t, row->blocks, ARRAY_SIZE(row->blocks));
+	luo_test_restart(t, root);
+	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
+	luo_test_expect_handed_over(t, row->kept);
+	KUNIT_EXPECT_EQ(test, !t->luo.root->sessions, !*row->kept);
+}
+
+static void sessions_before_a_damaged_block_are_kept(struct kunit *test)
+{
+	static const char * const names[] = { "ab", "cd" };
+	struct luo_test *t = luo_test_of(test);
+	struct luo_root_ser *root = luo_test_previous_root(t);
+	struct luo_block_ser *block;
+
+	root->sessions = previous_sessions(t, names, ARRAY_SIZE(names));
+	block = phys_to_virt(root->sessions);
+	block = phys_to_virt(block->next);
+	block->count = U64_MAX;
+	luo_test_restart(t, root);
+	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
+	luo_test_expect_handed_over(t, "a{} b{}");
+	luo_test_create(t, "new");
+	luo_test_expect_handed_over(t, "a{} b{} new{}");
+}
+
+static void root_that_leads_nowhere_leaves_no_sessions(struct kunit *test)
+{
+	static const u64 addresses[] = { 1, PAGE_SIZE, U64_MAX, U64_MAX & PAGE_MASK };
+	struct luo_test *t = luo_test_of(test);
+	struct luo_root_ser *root;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(addresses); i++) {
+		root = luo_test_previous_root(t);
+		root->sessions = addresses[i];
+		luo_test_restart(t, root);
+		luo_test_create(t, "s");
+		luo_test_expect_handed_over(t, "s{}");
+	}
+}
+
+static void root_may_lead_to_itself(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_root_ser *root = luo_test_previous_root(t);
+
+	root->sessions = virt_to_phys(root);
+	root->flb = virt_to_phys(root);
+	luo_test_restart(t, root);
+	luo_test_create(t, "s");
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "x"), ERR_PTR(-ENOENT));
+}
+
+static void reading_sessions_goes_on_when_there_is_memory_again(struct kunit *test)
+{
+	static const char * const names[] = { "a?b", "", "ca", "?d" };
+	struct luo_test *t = luo_test_of(test);
+	struct luo_root_ser *root = luo_test_previous_root(t);
+	unsigned int nth;
+	int err;
+
+	luo_test_need_fail_alloc(t);
+	root->sessions = previous_sessions(t, names, ARRAY_SIZE(names));
+	luo_test_restart(t, root);
+	for (nth = 1;; nth++) {
+		luo_test_fail_alloc(nth);
+		err = luo_sessions_read(&t->luo);
+		if (!luo_test_fail_alloc_done())
+			break;
+		KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+		KUNIT_EXPECT_FALSE(test, t->luo.sessions_read);
+	}
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_INCOMING].sessions, 4);
+}
+
+/* ---- an instance ---- */
+
+static void instance_without_a_root_page_does_not_start(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	const struct luo_memory *memory = t->luo.memory;
+	struct luo *luo = kunit_kzalloc(test, sizeof(*luo), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, luo);
+	luo_test_fail_step(t, 1, -ENOMEM);
+	KUNIT_EXPECT_EQ(test, luo_init(luo, memory, NULL), -ENOMEM);
+}
+
+static struct kunit_case luo_session_cases[] = {
+	KUNIT_CASE(session_is_handed_over_when_it_is_created),
+	KUNIT_CASE(name_is_used_once_among_outgoing_sessions),
+	KUNIT_CASE(name_may_be_used_once_in_each_direction),
+	KUNIT_CASE(create_that_fails_at_any_step_changes_nothing),
+	KUNIT_CASE(create_that_lacks_memory_changes_nothing),
+	KUNIT_CASE_PARAM(state_changes_as_it_may_and_no_other_way, transition_gen_params),
+	KUNIT_CASE(unknown_name_is_told),
+	KUNIT_CASE(close_finishes_what_was_retrieved),
+	KUNIT_CASE(close_that_can_not_finish_keeps_the_session),
+	KUNIT_CASE(session_that_is_kept_loses_nothing),
+	KUNIT_CASE(kept_session_that_is_dropped_releases_its_files),
+	KUNIT_CASE(last_session_that_is_finished_ends_the_past),
+	KUNIT_CASE(sessions_are_listed_once_and_oldest_first),
+	KUNIT_CASE(root_says_how_many_live_updates_there_were),
+	KUNIT_CASE(sessions_nobody_reads_are_handed_over_as_they_came),
+	KUNIT_CASE(sessions_nobody_claims_are_handed_over_with_new_ones),
+	KUNIT_CASE(thousand_sessions_come_back),
+	KUNIT_CASE(incoming_session_is_renamed_if_its_name_is_taken),
+	KUNIT_CASE(long_names_are_cut_and_stay_different),
+	KUNIT_CASE(session_has_its_own_name_if_reboot_is_called_off),
+	KUNIT_CASE_PARAM(damaged_session_is_lost_alone, damage_gen_params),
+	KUNIT_CASE(damaged_session_is_not_handed_over),
+	KUNIT_CASE(driver_and_owner_agree_about_damage),
+	KUNIT_CASE_PARAM(sessions_are_read_from_blocks_of_any_fill, blocks_gen_params),
+	KUNIT_CASE(sessions_before_a_damaged_block_are_kept),
+	KUNIT_CASE(root_that_leads_nowhere_leaves_no_sessions),
+	KUNIT_CASE(root_may_lead_to_itself),
+	KUNIT_CASE(reading_sessions_goes_on_when_there_is_memory_again),
+	KUNIT_CASE(instance_without_a_root_page_does_not_start),
+	{}
+};
+
+static struct kunit_suite luo_session_suite = {
+	.name = "luo_session",
+	.init = luo_test_init,
+	.exit = luo_test_exit,
+	.test_cases = luo_session_cases,
+};
+kunit_test_suite(luo_session_suite);

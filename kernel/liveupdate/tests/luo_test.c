@@ -1,0 +1,1148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Fakes and helpers of the suites; see luo_test.h. */
+
+#include <linux/anon_inodes.h>
+#include <linux/cleanup.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "luo_test.h"
+
+/* Pages of this instance; the others are of the kernel before. */
+#define LUO_TEST_OURS	XA_MARK_0
+
+/*
+ * Memory's functions and the release of files are not told whose they are,
+ * and the latter may run in a worker.
+ */
+static struct luo_test *luo_test_now;
+
+/* ---- steps and the log ---- */
+
+static int luo_test_step(struct luo_test *t)
+{
+	if (t->dead || ++t->steps != t->fail_step)
+		return 0;
+
+	t->fail_step = 0;
+	return t->fail_errno;
+}
+
+/**
+ * luo_test_fail_step - Make one call that may fail do so.
+ * @t:    Test.
+ * @step: Which, counted from now and from 1.
+ * @err:  What it returns.
+ */
+void luo_test_fail_step(struct luo_test *t, unsigned int step, int err)
+{
+	t->steps = 0;
+	t->fail_step = step;
+	t->fail_errno = err;
+}
+
+/**
+ * luo_test_fail_step_done - End luo_test_fail_step().
+ * @t: Test.
+ *
+ * Return: true if the step came and failed.
+ */
+bool luo_test_fail_step_done(struct luo_test *t)
+{
+	bool done = !t->fail_step;
+
+	t->fail_step = 0;
+	return done;
+}
+
+static void luo_test_log(struct luo_test *t, const char *who, const char *op,
+			 int err)
+{
+	if (t->dead)
+		return;
+	seq_buf_printf(&t->log.seq, "%s%s.%s%s", t->log.seq.len ? " " : "", who,
+		       op, err ? "!" : "");
+}
+
+static void luo_test_log_file(struct luo_test *t,
+			      const struct luo_test_handler *h, const char *op,
+			      u64 id, int err)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%s:%llu", op, id);
+	luo_test_log(t, h->name, text, err);
+}
+
+static void luo_test_text_init(struct luo_test_text *text)
+{
+	seq_buf_init(&text->seq, text->bytes, sizeof(text->bytes));
+}
+
+/* ---- memory ---- */
+
+static void *luo_test_page_add(struct luo_test *t, bool ours)
+{
+	void *page = (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOFAIL);
+	unsigned long index = virt_to_phys(page) >> PAGE_SHIFT;
+
+	xa_store(&t->pages, index, page, GFP_KERNEL | __GFP_NOFAIL);
+	if (ours)
+		xa_set_mark(&t->pages, index, LUO_TEST_OURS);
+	return page;
+}
+
+static void luo_test_page_drop(struct luo_test *t, unsigned long index)
+{
+	free_page((unsigned long)xa_erase(&t->pages, index));
+}
+
+/* Any page, as a kernel that reads what was handed over sees it. */
+static void *luo_test_page_at(struct luo_test *t, u64 pa)
+{
+	return PAGE_ALIGNED(pa) ? xa_load(&t->pages, pa >> PAGE_SHIFT) : NULL;
+}
+
+/**
+ * luo_test_page_is_previous - Say if a page is there and nobody claimed it.
+ * @t:  Test.
+ * @pa: Physical address.
+ */
+bool luo_test_page_is_previous(struct luo_test *t, u64 pa)
+{
+	return luo_test_page_at(t, pa) &&
+	       !xa_get_mark(&t->pages, pa >> PAGE_SHIFT, LUO_TEST_OURS);
+}
+
+/**
+ * luo_test_previous_page - Make a page that the kernel before has preserved.
+ * @t: Test.
+ *
+ * Return: address of the page, zeroed.
+ */
+void *luo_test_previous_page(struct luo_test *t)
+{
+	return luo_test_page_add(t, false);
+}
+
+/**
+ * luo_test_previous_root - Make a root that the kernel before has left.
+ * @t: Test.
+ *
+ * Return: valid root without sessions, of the first live update.
+ */
+struct luo_root_ser *luo_test_previous_root(struct luo_test *t)
+{
+	struct luo_root_ser *root = luo_test_previous_page(t);
+
+	strscpy_pad(root->format, LUO_FORMAT);
+	root->number = 1;
+	return root;
+}
+
+/**
+ * luo_test_pages - Count the pages of the instance.
+ * @t: Test.
+ */
+unsigned int luo_test_pages(struct luo_test *t)
+{
+	unsigned long index;
+	unsigned int n = 0;
+	void *page;
+
+	xa_for_each_marked(&t->pages, index, page, LUO_TEST_OURS)
+		n++;
+	return n;
+}
+
+static void *luo_test_alloc(void)
+{
+	struct luo_test *t = luo_test_now;
+	int err = luo_test_step(t);
+
+	return err ? ERR_PTR(err) : luo_test_page_add(t, true);
+}
+
+static void luo_test_free(void *page)
+{
+	struct luo_test *t = luo_test_now;
+	u64 pa = virt_to_phys(page);
+
+	if (t->dead)
+		return;
+	KUNIT_ASSERT_PTR_EQ(t->test, luo_test_page_at(t, pa), page);
+	KUNIT_ASSERT_FALSE(t->test, luo_test_page_is_previous(t, pa));
+	luo_test_page_drop(t, pa >> PAGE_SHIFT);
+}
+
+static void *luo_test_peek(u64 pa)
+{
+	struct luo_test *t = luo_test_now;
+
+	return luo_test_page_is_previous(t, pa) ? luo_test_page_at(t, pa) : NULL;
+}
+
+static void *luo_test_claim(u64 pa)
+{
+	struct luo_test *t = luo_test_now;
+	void *page = luo_test_peek(pa);
+
+	KUNIT_EXPECT_NOT_NULL_MSG(t->test, page, "claim without peek");
+	if (!page || luo_test_step(t))
+		return NULL;
+
+	xa_set_mark(&t->pages, pa >> PAGE_SHIFT, LUO_TEST_OURS);
+	return page;
+}
+
+static void luo_test_forget(void)
+{
+	struct luo_test *t = luo_test_now;
+	unsigned long index;
+	void *page;
+
+	t->forgotten++;
+	xa_for_each(&t->pages, index, page) {
+		if (!xa_get_mark(&t->pages, index, LUO_TEST_OURS))
+			luo_test_page_drop(t, index);
+	}
+}
+
+static const struct luo_memory luo_test_memory = {
+	.alloc	= luo_test_alloc,
+	.free	= luo_test_free,
+	.peek	= luo_test_peek,
+	.claim	= luo_test_claim,
+	.forget	= luo_test_forget,
+};
+
+/* ---- blobs: what a handler or FLB preserves ---- */
+
+static u64 luo_test_blob_new(struct luo_test *t, u64 id)
+{
+	xa_store(&t->blobs, ++t->next_blob, xa_mk_value(id),
+		 GFP_KERNEL | __GFP_NOFAIL);
+	return t->next_blob;
+}
+
+/* Handlers are told of what they preserved, and of nothing else. */
+static u64 luo_test_blob_id(struct luo_test *t, u64 blob)
+{
+	void *entry = xa_load(&t->blobs, blob);
+
+	KUNIT_EXPECT_NOT_NULL_MSG(t->test, entry, "no blob %llu", blob);
+	return entry ? xa_to_value(entry) : U32_MAX;
+}
+
+static u64 luo_test_blob_free(struct luo_test *t, u64 blob)
+{
+	u64 id = luo_test_blob_id(t, blob);
+
+	if (!t->dead)
+		xa_erase(&t->blobs, blob);
+	return id;
+}
+
+/**
+ * luo_test_blobs - Count what is preserved and not released.
+ * @t: Test.
+ */
+unsigned int luo_test_blobs(struct luo_test *t)
+{
+	unsigned long index;
+	unsigned int n = 0;
+	void *entry;
+
+	xa_for_each(&t->blobs, index, entry)
+		n++;
+	return n;
+}
+
+/* ---- files ---- */
+
+struct luo_test_file {
+	struct luo_test *t;
+	struct luo_test_handler *h;
+	u64 id;
+};
+
+static int luo_test_file_release(struct inode *inode, struct file *file)
+{
+	struct luo_test_file *tf = file->private_data;
+
+	tf->t->open_files--;
+	kfree(tf);
+	return 0;
+}
+
+static const struct file_operations luo_test_fops = {
+	.release = luo_test_file_release,
+};
+
+static struct file *luo_test_file_open(struct luo_test *t,
+				       struct luo_test_handler *h, u64 id)
+{
+	struct luo_test_file *tf = kzalloc(sizeof(*tf), GFP_KERNEL);
+	struct file *file;
+
+	if (!tf)
+		return ERR_PTR(-ENOMEM);
+
+	*tf = (struct luo_test_file) { .t = t, .h = h, .id = id };
+	file = anon_inode_getfile("[luo_test]", &luo_test_fops, tf, O_RDWR);
+	if (IS_ERR(file))
+		kfree(tf);
+	else
+		t->open_files++;
+	return file;
+}
+
+/**
+ * luo_test_file - Make a file; it lives until the test ends.
+ * @t:  Test.
+ * @h:  The handler that takes it, or NULL.
+ * @id: What the log calls it.
+ *
+ * Return: the file.
+ */
+struct file *luo_test_file(struct luo_test *t, struct luo_test_handler *h, u64 id)
+{
+	struct file *file = luo_test_file_open(t, h, id);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(t->test, file);
+	KUNIT_ASSERT_LT(t->test, t->nr_held, LUO_TEST_FILES);
+	t->held[t->nr_held++] = file;
+	return file;
+}
+
+/* ---- handlers ---- */
+
+static struct luo_test_handler *luo_test_handler_of(struct liveupdate_file_handler *fh)
+{
+	return container_of(fh, struct luo_test_handler, fh);
+}
+
+static bool luo_test_can_preserve(struct liveupdate_file_handler *fh,
+				  struct file *file)
+{
+	struct luo_test_file *tf = file->private_data;
+
+	return file->f_op == &luo_test_fops && tf->h == luo_test_handler_of(fh);
+}
+
+static int luo_test_preserve_op(struct liveupdate_file_op_args *args)
+{
+	struct luo_test_file *tf = args->file->private_data;
+	struct luo_test *t = luo_test_now;
+	int err = luo_test_step(t);
+
+	luo_test_log_file(t, tf->h, "preserve", tf->id, err);
+	args->serialized_data = err ? U64_MAX : luo_test_blob_new(t, tf->id);
+	args->private_data = (void *)(unsigned long)args->serialized_data;
+	args->preserved_bytes = PAGE_SIZE;
+	return err;
+}
+
+static void luo_test_unpreserve_op(struct liveupdate_file_op_args *args)
+{
+	struct luo_test *t = luo_test_now;
+	u64 id = luo_test_blob_free(t, args->serialized_data);
+
+	KUNIT_EXPECT_TRUE(t->test, t->dead ||
+			  (unsigned long)args->private_data == args->serialized_data);
+	luo_test_log_file(t, luo_test_handler_of(args->handler), "unpreserve", id, 0);
+}
+
+static int luo_test_freeze_op(struct liveupdate_file_op_args *args)
+{
+	struct luo_test_handler *h = luo_test_handler_of(args->handler);
+	struct luo_test *t = luo_test_now;
+	u64 id = luo_test_blob_id(t, args->serialized_data);
+	int err = luo_test_step(t);
+
+	luo_test_log_file(t, h, "freeze", id, err);
+	if (err)
+		args->serialized_data = U64_MAX;
+	else if (h->freeze_changes_data)
+		args->serialized_data = luo_test_blob_new(t, id);
+	return err;
+}
+
+static void luo_test_unfreeze_op(struct liveupdate_file_op_args *args)
+{
+	struct luo_test_handler *h = luo_test_handler_of(args->handler);
+	struct luo_test *t = luo_test_now;
+	u64 id = luo_test_blob_id(t, args->serialized_data);
+
+	luo_test_log_file(t, h, "unfreeze", id, 0);
+	if (h->freeze_changes_data) {
+		luo_test_blob_free(t, args->serialized_data);
+		args->serialized_data = (unsigned long)args->private_data;
+	}
+}
+
+/* What retrieve leaves in private_data for finish. */
+static void *luo_test_retrieved_mark(u64 id)
+{
+	return (void *)(unsigned long)(id + 0x1000);
+}
+
+static int luo_test_retrieve_op(struct liveupdate_file_op_args *args)
+{
+	struct luo_test_handler *h = luo_test_handler_of(args->handler);
+	struct luo_test *t = luo_test_now;
+	u64 id = luo_test_blob_id(t, args->serialized_data);
+	int err = luo_test_step(t);
+
+	luo_test_log_file(t, h, "retrieve", id, err);
+	KUNIT_EXPECT_EQ(t->test, args->retrieve_status, 0);
+	KUNIT_EXPECT_NULL(t->test, args->file);
+	if (err) {
+		args->file = ERR_PTR(err);
+		return err;
+	}
+	if (h->forgets_file)
+		return 0;
+
+	args->file = luo_test_file_open(t, h, id);
+	args->private_data = luo_test_retrieved_mark(id);
+	return PTR_ERR_OR_ZERO(args->file);
+}
+
+static bool luo_test_can_finish_op(struct liveupdate_file_op_args *args)
+{
+	struct luo_test_handler *h = luo_test_handler_of(args->handler);
+	struct luo_test *t = luo_test_now;
+	u64 id = luo_test_blob_id(t, args->serialized_data);
+	bool can = !luo_test_step(t) && h->can_finish;
+
+	luo_test_log_file(t, h, "can_finish", id, !can);
+	return can;
+}
+
+static void luo_test_finish_op(struct liveupdate_file_op_args *args)
+{
+	struct luo_test *t = luo_test_now;
+	u64 id = luo_test_blob_free(t, args->serialized_data);
+	bool retrieved = args->retrieve_status == 1;
+	struct luo_test_file *tf = args->file ? args->file->private_data : NULL;
+
+	KUNIT_EXPECT_EQ(t->test, retrieved, tf && tf->id == id);
+	if (retrieved)
+		KUNIT_EXPECT_PTR_EQ(t->test, args->private_data,
+				    luo_test_retrieved_mark(id));
+	luo_test_log_file(t, luo_test_handler_of(args->handler),
+			  retrieved ? "finish" : "free", id, 0);
+}
+
+static const struct liveupdate_file_ops luo_test_handler_ops = {
+	.can_preserve	= luo_test_can_preserve,
+	.preserve	= luo_test_preserve_op,
+	.unpreserve	= luo_test_unpreserve_op,
+	.freeze		= luo_test_freeze_op,
+	.unfreeze	= luo_test_unfreeze_op,
+	.retrieve	= luo_test_retrieve_op,
+	.can_finish	= luo_test_can_finish_op,
+	.finish		= luo_test_finish_op,
+};
+
+/**
+ * luo_test_handler_new - Make a handler and don't register it.
+ * @t:    Test.
+ * @name: Name, and what the log calls it.
+ *
+ * Return: the handler; its ops may be changed.
+ */
+struct luo_test_handler *luo_test_handler_new(struct luo_test *t, const char *name)
+{
+	struct luo_test_handler *h = kunit_kzalloc(t->test, sizeof(*h), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(t->test, h);
+	h->name = name;
+	h->can_finish = true;
+	h->ops = luo_test_handler_ops;
+	h->ops.owner = t->module;
+	h->fh.ops = &h->ops;
+	strscpy((char *)h->fh.compatible, name, sizeof(h->fh.compatible));
+	return h;
+}
+
+/**
+ * luo_test_handler - Make a handler and register it.
+ * @t:    Test.
+ * @name: Name, and what the log calls it.
+ *
+ * Return: the handler.
+ */
+struct luo_test_handler *luo_test_handler(struct luo_test *t, const char *name)
+{
+	struct luo_test_handler *h = luo_test_handler_new(t, name);
+
+	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
+	return h;
+}
+
+/* ---- FLBs ---- */
+
+static struct luo_test_flb *luo_test_flb_of(struct liveupdate_flb *flb)
+{
+	return container_of(flb, struct luo_test_flb, flb);
+}
+
+static int luo_test_flb_preserve(struct liveupdate_flb_op_args *args)
+{
+	struct luo_test *t = luo_test_now;
+	int err = luo_test_step(t);
+
+	luo_test_log(t, luo_test_flb_of(args->flb)->name, "preserve", err);
+	args->data = err ? U64_MAX : luo_test_blob_new(t, 0);
+	args->obj = (void *)(unsigned long)args->data;
+	return err;
+}
+
+static void luo_test_flb_unpreserve(struct liveupdate_flb_op_args *args)
+{
+	struct luo_test *t = luo_test_now;
+
+	KUNIT_EXPECT_EQ(t->test, (unsigned long)args->obj, args->data);
+	luo_test_blob_free(t, args->data);
+	luo_test_log(t, luo_test_flb_of(args->flb)->name, "unpreserve", 0);
+}
+
+static int luo_test_flb_retrieve(struct liveupdate_flb_op_args *args)
+{
+	struct luo_test *t = luo_test_now;
+	int err = luo_test_step(t);
+
+	luo_test_blob_id(t, args->data);
+	luo_test_log(t, luo_test_flb_of(args->flb)->name, "retrieve", err);
+	args->obj = err ? ERR_PTR(err) : args->flb;
+	return err;
+}
+
+static void luo_test_flb_finish(struct liveupdate_flb_op_args *args)
+{
+	struct luo_test *t = luo_test_now;
+
+	luo_test_blob_free(t, args->data);
+	luo_test_log(t, luo_test_flb_of(args->flb)->name,
+		     args->obj == args->flb ? "finish" : "free", 0);
+}
+
+static const struct liveupdate_flb_ops luo_test_flb_ops = {
+	.preserve	= luo_test_flb_preserve,
+	.unpreserve	= luo_test_flb_unpreserve,
+	.retrieve	= luo_test_flb_retrieve,
+	.finish		= luo_test_flb_finish,
+};
+
+/**
+ * luo_test_flb_new - Make an FLB and don't register it.
+ * @t:    Test.
+ * @name: Name, and what the log calls it.
+ *
+ * Return: the FLB; its ops may be changed.
+ */
+struct luo_test_flb *luo_test_flb_new(struct luo_test *t, const char *name)
+{
+	struct luo_test_flb *f = kunit_kzalloc(t->test, sizeof(*f), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(t->test, f);
+	f->name = name;
+	f->ops = luo_test_flb_ops;
+	f->ops.owner = t->module;
+	f->flb.ops = &f->ops;
+	strscpy((char *)f->flb.compatible, name, sizeof(f->flb.compatible));
+	return f;
+}
+
+/**
+ * luo_test_flb - Make an FLB that a handler's files depend on.
+ * @t:    Test.
+ * @h:    Handler.
+ * @name: Name, and what the log calls it.
+ *
+ * Return: the FLB.
+ */
+struct luo_test_flb *luo_test_flb(struct luo_test *t, struct luo_test_handler *h,
+				  const char *name)
+{
+	struct luo_test_flb *f = luo_test_flb_new(t, name);
+
+	KUNIT_ASSERT_EQ(t->test, luo_flb_register(&t->luo, &h->fh, &f->flb), 0);
+	return f;
+}
+
+/* ---- sessions ---- */
+
+/**
+ * luo_test_create - Make an outgoing session.
+ * @t:    Test.
+ * @name: Name.
+ *
+ * Return: the session.
+ */
+struct liveupdate_session *luo_test_create(struct luo_test *t, const char *name)
+{
+	struct liveupdate_session *session = luo_session_create(&t->luo, name);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(t->test, session);
+	return session;
+}
+
+/**
+ * luo_test_retrieve - Get an incoming session.
+ * @t:    Test.
+ * @name: Name.
+ *
+ * Return: the session.
+ */
+struct liveupdate_session *luo_test_retrieve(struct luo_test *t, const char *name)
+{
+	struct liveupdate_session *session = luo_session_retrieve(&t->luo, name);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(t->test, session);
+	return session;
+}
+
+int luo_test_preserve(struct liveupdate_session *session, struct file *file,
+		      u64 token)
+{
+	guard(mutex)(&session->lock);
+	return luo_file_preserve(session, file, token);
+}
+
+/**
+ * luo_test_preserve_new - Preserve a file that nobody else has.
+ * @t:       Test.
+ * @session: Outgoing session.
+ * @h:       Handler.
+ * @token:   Its token, and what the log calls it.
+ */
+void luo_test_preserve_new(struct luo_test *t, struct liveupdate_session *session,
+			   struct luo_test_handler *h, u64 token)
+{
+	struct file *file = luo_test_file_open(t, h, token);
+	int err;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(t->test, file);
+	err = luo_test_preserve(session, file, token);
+	fput(file);
+	KUNIT_ASSERT_EQ(t->test, err, 0);
+}
+
+int luo_test_unpreserve(struct liveupdate_session *session, u64 token)
+{
+	guard(mutex)(&session->lock);
+	return luo_file_unpreserve(session, token);
+}
+
+/* The file is the one that was preserved as @token, or there is an error. */
+int luo_test_retrieve_file(struct liveupdate_session *session, u64 token)
+{
+	struct luo_test *t = luo_test_now;
+	struct luo_test_file *tf;
+	struct file *file;
+	int err;
+
+	mutex_lock(&session->lock);
+	err = luo_file_retrieve(session, token, &file);
+	mutex_unlock(&session->lock);
+	if (err)
+		return err;
+
+	tf = file->private_data;
+	KUNIT_EXPECT_EQ(t->test, tf->id, token);
+	fput(file);
+	return 0;
+}
+
+int luo_test_finish(struct liveupdate_session *session)
+{
+	guard(mutex)(&session->lock);
+	return luo_session_finish(session);
+}
+
+/* ---- what is handed over ---- */
+
+static void luo_test_show_files(struct luo_test *t, struct seq_buf *seq, u64 pa)
+{
+	const struct luo_block_ser *block;
+	const struct luo_file_ser *file;
+	u64 i;
+
+	for (; pa; pa = block->next) {
+		block = luo_test_page_at(t, pa);
+		if (!block) {
+			seq_buf_puts(seq, "?");
+			return;
+		}
+		file = (const void *)(block + 1);
+		for (i = 0; i < block->count; i++, file++)
+			seq_buf_printf(seq, "%s%llu:%.48s", i ? " " : "",
+				       file->token, file->handler);
+		if (block->next)
+			seq_buf_puts(seq, " ");
+	}
+}
+
+static void luo_test_show_sessions(struct luo_test *t, struct seq_buf *seq, u64 pa)
+{
+	const struct luo_session_ser *session;
+	const struct luo_block_ser *block;
+	u64 i;
+
+	for (; pa; pa = block->next) {
+		block = luo_test_page_at(t, pa);
+		if (!block) {
+			seq_buf_puts(seq, "?");
+			return;
+		}
+		session = (const void *)(block + 1);
+		for (i = 0; i < block->count; i++, session++) {
+			seq_buf_printf(seq, "%s%.64s{", seq->len ? " " : "",
+				       session->name);
+			luo_test_show_files(t, seq, session->files);
+			seq_buf_puts(seq, "}");
+		}
+	}
+}
+
+static void luo_test_show_flbs(struct luo_test *t, struct seq_buf *seq, u64 pa)
+{
+	const struct luo_flb_page_ser *page = luo_test_page_at(t, pa);
+	u64 i;
+
+	if (!page) {
+		seq_buf_puts(seq, pa ? "?" : "");
+		return;
+	}
+	for (i = 0; i < page->count; i++)
+		seq_buf_printf(seq, "%s%.48s=%llu", seq->len ? " " : "",
+			       page->flb[i].name, page->flb[i].count);
+}
+
+/**
+ * luo_test_handed_over - Read what the next kernel would.
+ * @t: Test.
+ *
+ * Return: name{token:handler ...} for each session, name=files for each FLB.
+ */
+const char *luo_test_handed_over(struct luo_test *t)
+{
+	struct seq_buf *seq = &t->handed_over.seq;
+
+	seq_buf_clear(seq);
+	luo_test_show_sessions(t, seq, t->luo.root->sessions);
+	luo_test_show_flbs(t, seq, t->luo.root->flb);
+	return seq_buf_str(seq);
+}
+
+static void luo_test_show_session(struct luo_test *t, struct seq_buf *seq,
+				  struct liveupdate_session *session)
+{
+	struct luo_file *f;
+	u64 seqno = 0;
+
+	seq_buf_printf(seq, "%s state %d keep %d files %llu:", session->name,
+		       session->state, session->keep_on_close,
+		       session->files.count);
+	while ((f = luo_file_next(&session->files, seqno))) {
+		seq_buf_printf(seq, " %llu(%d %d %llu %d)", f->token, f->state,
+			       f->retrieve_status, f->data, !!f->handler);
+		seqno = f->seq + 1;
+	}
+	seq_buf_puts(seq, "\n");
+}
+
+static unsigned int luo_test_pins(struct luo_test *t)
+{
+#ifdef CONFIG_MODULE_UNLOAD
+	return module_refcount(t->module);
+#else
+	return 0;
+#endif
+}
+
+static void luo_test_show_luo(struct luo_test *t, struct seq_buf *seq)
+{
+	struct liveupdate_file_handler *fh;
+	struct liveupdate_flb *flb;
+
+	seq_buf_printf(seq, "out %llu/%llu in %llu/%llu retrieved %llu\n",
+		       t->luo.count[LUO_OUTGOING].sessions,
+		       t->luo.count[LUO_OUTGOING].files,
+		       t->luo.count[LUO_INCOMING].sessions,
+		       t->luo.count[LUO_INCOMING].files, t->luo.retrieved_files);
+	list_for_each_entry(fh, &t->luo.handlers, node)
+		seq_buf_printf(seq, "%s files %lu\n", fh->compatible, fh->files);
+	list_for_each_entry(flb, &t->luo.flbs, node)
+		seq_buf_printf(seq, "%s out %llu in %llu\n", flb->compatible,
+			       flb->outgoing.files, flb->incoming.files);
+	/* An FLB page stays once there was a need for it. */
+	seq_buf_printf(seq, "pages %u blobs %u pins %u freezable %zu frozen %d\n",
+		       luo_test_pages(t) - !!t->luo.flb_page, luo_test_blobs(t),
+		       luo_test_pins(t), list_count_nodes(&t->luo.freeze_files),
+		       t->luo.frozen);
+}
+
+/**
+ * luo_test_state - Put all that is known of an instance in words.
+ * @t: Test.
+ *
+ * Return: text that lives until the test ends, to be compared with another.
+ */
+const char *luo_test_state(struct luo_test *t)
+{
+	struct seq_buf *seq = &t->state.seq;
+	struct liveupdate_session *session;
+	u64 seqno = 0;
+
+	seq_buf_clear(seq);
+	while ((session = luo_session_next(&t->luo, seqno))) {
+		luo_test_show_session(t, seq, session);
+		seqno = session->seq + 1;
+		luo_session_put(session);
+	}
+	luo_test_show_luo(t, seq);
+	seq_buf_printf(seq, "%s\n", luo_test_handed_over(t));
+	return kunit_kstrdup(t->test, seq_buf_str(seq), GFP_KERNEL);
+}
+
+/* ---- life ---- */
+
+/**
+ * luo_test_start - Start the instance.
+ * @t:        Test.
+ * @incoming: Root of the kernel before, on a page of its own, or NULL. The
+ *            page is given back, as at boot.
+ */
+void luo_test_start(struct luo_test *t, const struct luo_root_ser *incoming)
+{
+	int err = luo_init(&t->luo, &luo_test_memory, incoming);
+
+	KUNIT_ASSERT_EQ(t->test, err, 0);
+	t->running = true;
+	if (incoming)
+		luo_test_page_drop(t, __pa(incoming) >> PAGE_SHIFT);
+}
+
+static void luo_test_close_sessions(struct luo_test *t)
+{
+	struct liveupdate_session *session;
+	u64 seqno = 0;
+
+	while ((session = luo_session_next(&t->luo, seqno))) {
+		seqno = session->seq + 1;
+		if (session->state == LUO_SESSION_OUTGOING)
+			luo_session_close(session);
+		else if (session->state == LUO_SESSION_RETRIEVED)
+			luo_session_give_back(session);
+		luo_session_put(session);
+	}
+}
+
+static void luo_test_stop(struct luo_test *t)
+{
+	struct liveupdate_file_handler *fh;
+
+	luo_test_close_sessions(t);
+	while ((fh = list_first_entry_or_null(&t->luo.handlers,
+					      struct liveupdate_file_handler, node)))
+		luo_handler_unregister(&t->luo, fh);
+	luo_destroy(&t->luo);
+	t->running = false;
+	flush_delayed_fput();
+}
+
+/* Returns the contents of all pages, one after the other. */
+static u8 *luo_test_save_pages(struct luo_test *t)
+{
+	unsigned long index, n = 0;
+	void *page;
+	u8 *saved;
+
+	xa_for_each(&t->pages, index, page)
+		n++;
+	saved = kvmalloc_array(n, PAGE_SIZE, GFP_KERNEL | __GFP_NOFAIL);
+	n = 0;
+	xa_for_each(&t->pages, index, page)
+		memcpy(saved + n++ * PAGE_SIZE, page, PAGE_SIZE);
+	return saved;
+}
+
+static void luo_test_load_pages(struct luo_test *t, const u8 *saved)
+{
+	unsigned long index, n = 0;
+	void *page;
+
+	xa_for_each(&t->pages, index, page) {
+		memcpy(page, saved + n++ * PAGE_SIZE, PAGE_SIZE);
+		xa_clear_mark(&t->pages, index, LUO_TEST_OURS);
+	}
+}
+
+/**
+ * luo_test_jump - Let the next kernel's instance take over.
+ * @t: Test, its instance frozen.
+ *
+ * What the old instance does to go away is undone: in reality it just ends.
+ * Handlers and FLBs have to be registered anew.
+ */
+void luo_test_jump(struct luo_test *t)
+{
+	const struct luo_root_ser *root = t->luo.root;
+	u8 *saved = luo_test_save_pages(t);
+
+	t->dead = true;
+	luo_test_stop(t);
+	t->dead = false;
+	luo_test_load_pages(t, saved);
+	kvfree(saved);
+	seq_buf_clear(&t->log.seq);
+	luo_test_start(t, root);
+}
+
+/**
+ * luo_test_freeze_and_jump - Do what reboot() does.
+ * @t: Test.
+ */
+void luo_test_freeze_and_jump(struct luo_test *t)
+{
+	KUNIT_ASSERT_EQ(t->test, luo_freeze(&t->luo, true), 0);
+	luo_test_jump(t);
+}
+
+/**
+ * luo_test_restart - Throw the instance away and start another one.
+ * @t:        Test.
+ * @incoming: As luo_test_start().
+ */
+void luo_test_restart(struct luo_test *t, const struct luo_root_ser *incoming)
+{
+	luo_test_stop(t);
+	luo_test_start(t, incoming);
+}
+
+static void luo_test_module_init(struct luo_test *t)
+{
+#ifdef CONFIG_MODULE_UNLOAD
+	t->module = kunit_kzalloc(t->test, sizeof(*t->module), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(t->test, t->module);
+	t->module->state = MODULE_STATE_LIVE;
+	atomic_set(&t->module->refcnt, 1);
+#endif
+}
+
+/**
+ * luo_test_init - Set up a test with a running instance; for struct kunit_suite.
+ * @test: Test.
+ */
+int luo_test_init(struct kunit *test)
+{
+	struct luo_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	t->test = test;
+	test->priv = t;
+	xa_init(&t->pages);
+	xa_init(&t->blobs);
+	luo_test_text_init(&t->log);
+	luo_test_text_init(&t->state);
+	luo_test_text_init(&t->handed_over);
+	luo_test_now = t;
+	luo_test_module_init(t);
+	luo_test_start(t, NULL);
+	return 0;
+}
+
+/* An instance without sessions has nothing and holds nothing. */
+static void luo_test_expect_empty(struct luo_test *t)
+{
+	if (t->luo.frozen || luo_test_blobs(t) == 0)
+		return;
+	if (RB_EMPTY_ROOT(&t->luo.by_seq) && t->luo.sessions_read)
+		KUNIT_EXPECT_EQ_MSG(t->test, luo_test_blobs(t), 0,
+				    "preserved and not released");
+}
+
+static void luo_test_free_pages(struct luo_test *t)
+{
+	unsigned long index;
+	void *page;
+
+	xa_for_each(&t->pages, index, page)
+		luo_test_page_drop(t, index);
+	xa_destroy(&t->pages);
+	xa_destroy(&t->blobs);
+}
+
+/**
+ * luo_test_exit - End a test: nothing may be left; for struct kunit_suite.
+ * @test: Test.
+ */
+void luo_test_exit(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	luo_test_fail_step(t, 0, 0);
+	luo_test_fail_alloc(0);
+	luo_test_expect_empty(t);
+	t->dead = t->luo.frozen;
+	if (t->running)
+		luo_test_stop(t);
+	while (t->nr_held)
+		fput(t->held[--t->nr_held]);
+	flush_delayed_fput();
+
+	if (!t->dead)
+		KUNIT_EXPECT_EQ_MSG(test, luo_test_pages(t), 0, "pages leaked");
+	KUNIT_EXPECT_EQ_MSG(test, t->open_files, 0, "files leaked");
+	KUNIT_EXPECT_EQ_MSG(test, luo_test_pins(t), 0, "module still pinned");
+	luo_test_free_pages(t);
+	luo_test_now = NULL;
+}
+
+/* ---- allocations that fail ---- */
+
+#if defined(CONFIG_FAILSLAB) && defined(CONFIG_FAIL_PAGE_ALLOC) && \
+	defined(CONFIG_FAULT_INJECTION_DEBUG_FS)
+
+struct luo_test_knob {
+	const char *path;
+	const char *value;
+};
+
+/* Allocations that may sleep fail too, and nothing is printed. */
+static const struct luo_test_knob luo_test_slab_fails[] = {
+	{ "failslab/verbose", "0" },
+	{ "failslab/ignore-gfp-wait", "N" },
+	{}
+};
+
+static const struct luo_test_knob luo_test_pages_fail[] = {
+	{ "fail_page_alloc/verbose", "0" },
+	{ "fail_page_alloc/min-order", "0" },
+	{ "fail_page_alloc/ignore-gfp-wait", "N" },
+	{}
+};
+
+static const struct luo_test_knob luo_test_pages_do_not_fail[] = {
+	{ "fail_page_alloc/ignore-gfp-wait", "Y" },
+	{}
+};
+
+static int luo_test_turn_knob(struct vfsmount *mnt, char __user *text,
+			      const struct luo_test_knob *knob)
+{
+	struct file *file = file_open_root_mnt(mnt, knob->path, O_WRONLY, 0);
+	size_t len = strlen(knob->value);
+	loff_t pos = 0;
+	ssize_t n;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	n = copy_to_user(text, knob->value, len) ? 0 : vfs_write(file, text, len, &pos);
+	fput(file);
+	return n == len ? 0 : -EIO;
+}
+
+/* Files of debugfs are written from user memory only. */
+static int luo_test_turn_knobs(struct kunit *test, const struct luo_test_knob *knob)
+{
+	struct vfsmount *mnt = kern_mount(get_fs_type("debugfs"));
+	unsigned long addr;
+	int err = 0;
+
+	if (IS_ERR(mnt))
+		return PTR_ERR(mnt);
+
+	addr = kunit_vm_mmap(test, NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	if (!addr || IS_ERR_VALUE(addr))
+		err = -ENOMEM;
+	for (; !err && knob->path; knob++)
+		err = luo_test_turn_knob(mnt, (char __user *)addr, knob);
+	flush_delayed_fput();
+	kern_unmount(mnt);
+	return err;
+}
+
+/**
+ * luo_test_need_fail_alloc - Skip the test if allocations can't be made to fail.
+ * @t: Test.
+ */
+void luo_test_need_fail_alloc(struct luo_test *t)
+{
+	int err = luo_test_turn_knobs(t->test, luo_test_slab_fails);
+
+	if (err)
+		kunit_skip(t->test, "failslab can't be set up: %pe", ERR_PTR(err));
+}
+
+/**
+ * luo_test_page_failures - Let luo_test_fail_alloc() count pages as well.
+ * @test: Test; skipped if that is not possible.
+ * @on:   Begin or end.
+ */
+void luo_test_page_failures(struct kunit *test, bool on)
+{
+	int err = luo_test_turn_knobs(test, on ? luo_test_pages_fail :
+						 luo_test_pages_do_not_fail);
+
+	if (err)
+		kunit_skip(test, "fail_page_alloc can't be set up: %pe", ERR_PTR(err));
+}
+
+/**
+ * luo_test_fail_alloc - Make an allocation of this task fail.
+ * @nth: Which, counted from 1.
+ */
+void luo_test_fail_alloc(unsigned int nth)
+{
+	WRITE_ONCE(current->fail_nth, nth);
+}
+
+/**
+ * luo_test_fail_alloc_done - End luo_test_fail_alloc().
+ *
+ * Return: true if the allocation came and failed.
+ */
+bool luo_test_fail_alloc_done(void)
+{
+	bool done = !READ_ONCE(current->fail_nth);
+
+	WRITE_ONCE(current->fail_nth, 0);
+	return done;
+}
+
+#else
+
+void luo_test_need_fail_alloc(struct luo_test *t)
+{
+	luo_test_page_failures(t->test, true);
+}
+
+void luo_test_page_failures(struct kunit *test, bool on)
+{
+	kunit_skip(test, "needs FAILSLAB, FAIL_PAGE_ALLOC and FAULT_INJECTION_DEBUG_FS");
+}
+
+void luo_test_fail_alloc(unsigned int nth)
+{
+}
+
+bool luo_test_fail_alloc_done(void)
+{
+	return false;
+}
+
+#endif

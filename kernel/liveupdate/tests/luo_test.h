@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the suites share: an instance of its own on memory that counts and can
+ * fail, handlers and FLBs that log their callbacks and can fail, and a reader
+ * of what is handed over that has no code in common with the real one.
+ *
+ * A step is a call that may fail: of memory, of a handler or of an FLB. Steps
+ * are counted from 1 across all of them, so that a test can sweep a failure
+ * through an operation without knowing what it is made of.
+ */
+#ifndef _LUO_TEST_H
+#define _LUO_TEST_H
+
+#include <kunit/test.h>
+#include <linux/seq_buf.h>
+#include <linux/xarray.h>
+
+#include "../luo_internal.h"
+
+#define LUO_TEST_TEXT	4096
+#define LUO_TEST_FILES	32
+
+struct luo_test_text {
+	struct seq_buf seq;
+	char bytes[LUO_TEST_TEXT];
+};
+
+struct luo_test_handler {
+	struct liveupdate_file_handler fh;
+	struct liveupdate_file_ops ops;
+	/* What the log calls it. */
+	const char *name;
+	bool can_finish;
+	/* Retrieve succeeds and sets no file. */
+	bool forgets_file;
+	/* Freeze hands over something else than preserve did. */
+	bool freeze_changes_data;
+};
+
+struct luo_test_flb {
+	struct liveupdate_flb flb;
+	struct liveupdate_flb_ops ops;
+	const char *name;
+};
+
+struct luo_test {
+	struct kunit *test;
+	struct luo luo;
+	bool running;
+
+	/* Every page there is, by physical address; the mark says whose. */
+	struct xarray pages;
+	unsigned int forgotten;
+
+	/* What handlers and FLBs have preserved and not released: ids of files. */
+	struct xarray blobs;
+	unsigned long next_blob;
+
+	unsigned int steps;
+	unsigned int fail_step;
+	int fail_errno;
+
+	/* Stands for the module of handlers and FLBs. */
+	struct module *module;
+	unsigned int open_files;
+	struct file *held[LUO_TEST_FILES];
+	unsigned int nr_held;
+	/* The kernel of this instance is no more: nothing has an effect. */
+	bool dead;
+
+	struct luo_test_text log;
+	struct luo_test_text state;
+	struct luo_test_text handed_over;
+};
+
+int luo_test_init(struct kunit *test);
+void luo_test_exit(struct kunit *test);
+
+static inline struct luo_test *luo_test_of(struct kunit *test)
+{
+	return test->priv;
+}
+
+/* ---- the instance and those after it ---- */
+
+void luo_test_start(struct luo_test *t, const struct luo_root_ser *incoming);
+void luo_test_restart(struct luo_test *t, const struct luo_root_ser *incoming);
+void luo_test_jump(struct luo_test *t);
+void luo_test_freeze_and_jump(struct luo_test *t);
+
+/* ---- memory ---- */
+
+void *luo_test_previous_page(struct luo_test *t);
+struct luo_root_ser *luo_test_previous_root(struct luo_test *t);
+bool luo_test_page_is_previous(struct luo_test *t, u64 pa);
+unsigned int luo_test_pages(struct luo_test *t);
+unsigned int luo_test_blobs(struct luo_test *t);
+
+/* ---- failures ---- */
+
+void luo_test_fail_step(struct luo_test *t, unsigned int step, int err);
+bool luo_test_fail_step_done(struct luo_test *t);
+void luo_test_need_fail_alloc(struct luo_test *t);
+void luo_test_page_failures(struct kunit *test, bool on);
+void luo_test_fail_alloc(unsigned int nth);
+bool luo_test_fail_alloc_done(void);
+
+/* ---- handlers, FLBs, files, sessions ---- */
+
+struct luo_test_handler *luo_test_handler_new(struct luo_test *t,
+					      const char *name);
+struct luo_test_handler *luo_test_handler(struct luo_test *t, const char *name);
+struct luo_test_flb *luo_test_flb_new(struct luo_test *t, const char *name);
+struct luo_test_flb *luo_test_flb(struct luo_test *t,
+				  struct luo_test_handler *h, const char *name);
+struct file *luo_test_file(struct luo_test *t, struct luo_test_handler *h, u64 id);
+
+struct liveupdate_session *luo_test_create(struct luo_test *t, const char *name);
+struct liveupdate_session *luo_test_retrieve(struct luo_test *t,
+					     const char *name);
+int luo_test_preserve(struct liveupdate_session *session, struct file *file,
+		      u64 token);
+void luo_test_preserve_new(struct luo_test *t,
+			   struct liveupdate_session *session,
+			   struct luo_test_handler *h, u64 token);
+int luo_test_unpreserve(struct liveupdate_session *session, u64 token);
+int luo_test_retrieve_file(struct liveupdate_session *session, u64 token);
+int luo_test_finish(struct liveupdate_session *session);
+
+/* ---- what happened, what is ---- */
+
+const char *luo_test_state(struct luo_test *t);
+const char *luo_test_handed_over(struct luo_test *t);
+
+/* The callbacks since the last time, and forget them. */
+#define luo_test_expect_log(_t, _expected)					\
+	do {									\
+		KUNIT_EXPECT_STREQ((_t)->test, seq_buf_str(&(_t)->log.seq),	\
+				   _expected);					\
+		seq_buf_clear(&(_t)->log.seq);					\
+	} while (0)
+
+/* What a new kernel would find: name{token:handler ...} ... flb=files ... */
+#define luo_test_expect_handed_over(_t, _expected)				\
+	KUNIT_EXPECT_STREQ((_t)->test, luo_test_handed_over(_t), _expected)
+
+#endif /* _LUO_TEST_H */
