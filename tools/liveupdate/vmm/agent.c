@@ -54,6 +54,7 @@ static int serve_status(struct agent *agent, FILE *out)
 	fprintf(out, "name %s\n", agent->options->name);
 	fprintf(out, "memory %" PRIu64 "\n", agent->vm.ram_bytes);
 	fprintf(out, "updates %u\n", agent->updates);
+	fprintf(out, "tsc_khz %u\n", vcpu_tsc_khz(agent->vm.vcpu));
 	fprintf(out, "session %s\n", agent->session >= 0 ? "open" : "none");
 	print_report(agent, out);
 	return 0;

@@ -66,6 +66,8 @@ static int check_ram(struct agent *agent, struct incoming *incoming)
 		return fail_text(-EBADMSG, "guest RAM of %" PRIu64
 				 " bytes, the state is for %" PRIu64,
 				 vm->ram_bytes, image->ram_bytes);
+	if (!ram_is_sealed(vm->ram_fd))
+		return fail_text(-EBADMSG, "guest RAM lost its seals");
 	if (!image->has_digest)
 		return 0;
 	incoming->digest = digest(vm->ram, vm->ram_bytes);

@@ -26,6 +26,16 @@
 
 #define IOAPIC_PINS	24
 
+/* The mapping of RAM that shrinks is a crash of whoever touches it. */
+#define RAM_SEALS	(F_SEAL_SHRINK | F_SEAL_GROW)
+
+bool ram_is_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & RAM_SEALS) == RAM_SEALS;
+}
+
 int ram_create(uint64_t bytes)
 {
 	int fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
@@ -37,7 +47,7 @@ int ram_create(uint64_t bytes)
 		return fail(-errno, "memfd_create");
 
 	err = -posix_fallocate(fd, 0, bytes);
-	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+	if (!err && fcntl(fd, F_ADD_SEALS, RAM_SEALS) < 0)
 		err = -errno;
 	if (err) {
 		close(fd);
@@ -107,6 +117,14 @@ static int vm_create_vcpu(struct vm *vm)
 	vm->vcpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
 	if (vm->vcpu < 0)
 		return fail(-errno, "KVM_CREATE_VCPU");
+
+	/*
+	 * 0 is the counter's own rate. By default KVM asks for the rate it was
+	 * loaded with: if the kernel has measured anew since then, a CPU that
+	 * can't scale the counter leaves the vCPU without a usable one.
+	 */
+	if (ioctl(vm->vcpu, KVM_SET_TSC_KHZ, 0) < 0)
+		return fail(-errno, "KVM_SET_TSC_KHZ");
 
 	size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (size < 0)

@@ -120,6 +120,7 @@ extern const uint8_t guest_program[], guest_program_end[];
 
 /* Memory of a guest: sealed against resizing, allocated in full. */
 int ram_create(uint64_t bytes);
+bool ram_is_sealed(int fd);
 
 /* A VM on the RAM in ram_fd, which it then owns; its vCPU has no state yet. */
 int vm_create(struct vm *vm, int ram_fd);
