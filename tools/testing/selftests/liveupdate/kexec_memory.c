@@ -37,6 +37,12 @@ static long long memory_available(void)
 	return kib << 10;
 }
 
+static int mount_cgroup(char dir[32])
+{
+	snprintf(dir, 32, "/tmp/luo_cgroup_XXXXXX");
+	return !mkdtemp(dir) || mount("none", dir, "cgroup2", 0, NULL) ? -errno : 0;
+}
+
 static void *map_shared(int fd, size_t len)
 {
 	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -206,10 +212,18 @@ static int count_resident(void *map, size_t len)
 
 static int swap_out(void *map, size_t len)
 {
+	char dir[32], path[64];
+
 	/* What is not mapped would be left alone. */
 	if (madvise(map, len, MADV_POPULATE_READ) || madvise(map, len, MADV_PAGEOUT))
 		return -errno;
-	return 0;
+	/* What has been written to swap is still there until it is reclaimed. */
+	usleep(200000);
+	if (mount_cgroup(dir))
+		return -ENODEV;
+	snprintf(path, sizeof(path), "%s/memory.reclaim", dir);
+	luo_write(path, "64M");
+	return umount(dir) ? -errno : 0;
 }
 
 /* Between the swapped pages some that are present, and a hole. */
@@ -525,9 +539,9 @@ static void check_freed_after_use(const struct scenario *s)
 
 static int enter_cgroup(char path[64])
 {
-	char dir[] = "/tmp/luo_cgroup_XXXXXX", procs[96];
+	char dir[32], procs[96];
 
-	if (!mkdtemp(dir) || mount("none", dir, "cgroup2", 0, NULL))
+	if (mount_cgroup(dir))
 		return -errno;
 	snprintf(procs, sizeof(procs), "%s/cgroup.subtree_control", dir);
 	if (luo_write(procs, "+memory"))

@@ -15,6 +15,7 @@
 
 struct scenario {
 	const char *name;
+	bool needs_module;
 	/* What to do in the first kernel, the second and the third, if anything. */
 	void (*stage[STAGES])(const struct scenario *s);
 
@@ -41,6 +42,8 @@ extern const struct scenario last_scenarios[];
 extern int dev;
 /* 1 for the first kernel */
 extern int stage;
+/* luo_test_handlers.ko */
+extern const char *module_path;
 
 /* A session with the scenario's name. */
 int outgoing(const struct scenario *s);

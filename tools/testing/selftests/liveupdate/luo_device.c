@@ -171,35 +171,37 @@ TEST_F(device, info_names_features_and_formats)
 	EXPECT_EQ(info.number, luo_read_number(LUO_SYSFS "number"));
 }
 
-#define EXPECT_COUNTS(_sessions, _files) do {					\
-	struct liveupdate_ioctl_get_info _info;					\
-										\
-	ASSERT_EQ(0, luo_info(self->dev, &_info));				\
-	EXPECT_EQ(_sessions, _info.outgoing_sessions);				\
-	EXPECT_EQ(_files, _info.outgoing_files);				\
-	EXPECT_EQ(_sessions, luo_read_number(LUO_SYSFS "outgoing_sessions"));	\
-	EXPECT_EQ(_files, luo_read_number(LUO_SYSFS "outgoing_files"));		\
-} while (0)
+static void expect_counts(struct __test_metadata *_metadata, int dev, int sessions,
+			  int files)
+{
+	struct liveupdate_ioctl_get_info info;
+
+	ASSERT_EQ(0, luo_info(dev, &info));
+	EXPECT_EQ(sessions, info.outgoing_sessions);
+	EXPECT_EQ(files, info.outgoing_files);
+	EXPECT_EQ(sessions, luo_read_number(LUO_SYSFS "outgoing_sessions"));
+	EXPECT_EQ(files, luo_read_number(LUO_SYSFS "outgoing_files"));
+}
 
 TEST_F(device, counts_follow_sessions_and_files)
 {
 	int one, two, fd = luo_memfd(4096);
 
-	EXPECT_COUNTS(0, 0);
+	expect_counts(_metadata, self->dev, 0, 0);
 	one = luo_create(self->dev, "one");
 	two = luo_create(self->dev, "two");
-	EXPECT_COUNTS(2, 0);
+	expect_counts(_metadata, self->dev, 2, 0);
 	ASSERT_EQ(0, luo_preserve(one, fd, 1));
 	ASSERT_EQ(0, luo_preserve(two, luo_memfd(0), 1));
-	EXPECT_COUNTS(2, 2);
+	expect_counts(_metadata, self->dev, 2, 2);
 	EXPECT_EQ(-EBUSY, luo_preserve(two, fd, 2));
-	EXPECT_COUNTS(2, 2);
+	expect_counts(_metadata, self->dev, 2, 2);
 	ASSERT_EQ(0, luo_unpreserve(one, 1));
-	EXPECT_COUNTS(2, 1);
+	expect_counts(_metadata, self->dev, 2, 1);
 	close(two);
-	EXPECT_COUNTS(1, 0);
+	expect_counts(_metadata, self->dev, 1, 0);
 	close(one);
-	EXPECT_COUNTS(0, 0);
+	expect_counts(_metadata, self->dev, 0, 0);
 }
 
 TEST_F(device, state_is_normal_before_an_update)
