@@ -10,8 +10,10 @@ if [ ! -c /dev/liveupdate ]; then
 	exit 1
 fi
 cd /selftests || exit
+# The runner appends to it.
+ln -s /proc/self/fd/1 /dev/stdout
 # What the runner shows of a program's results as a comment are subtests here.
-./run_kselftest.sh -c liveupdate >/tmp/results 2>&1
+./run_kselftest.sh -c liveupdate >>/tmp/results 2>&1
 sed 's/^# /    /; s/^/    /' /tmp/results
 if grep -q '^not ok' /tmp/results; then echo "not ok 1 selftests"; else echo "ok 1 selftests"; fi
 if healthy; then echo "ok 2 kernel is healthy"; else echo "not ok 2 kernel is healthy"; fi
