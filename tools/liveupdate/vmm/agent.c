@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The control socket. A request is a line, the answer is lines of "key value"
- * and then "ok" or "error TEXT".
+ * The control socket. A request is a line of words, the answer is lines of
+ * "key value" and then "ok" or "error TEXT".
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 #include "vmm.h"
 
-#define REQUEST_MAX	64
+#define REQUEST_MAX	512
 #define POLL_MS		200
 
 int agent_open_serial(struct agent *agent)
@@ -49,8 +49,9 @@ static void print_report(struct agent *agent, FILE *out)
 	fprintf(out, "guest_clock_ms %" PRIu64 "\n", report.clock_ms);
 }
 
-static int serve_status(struct agent *agent, FILE *out)
+static int serve_status(struct agent *agent, char *words, FILE *out)
 {
+	(void)words;
 	fprintf(out, "name %s\n", agent->options->name);
 	fprintf(out, "memory %" PRIu64 "\n", agent->vm.ram_bytes);
 	fprintf(out, "updates %u\n", agent->updates);
@@ -61,11 +62,12 @@ static int serve_status(struct agent *agent, FILE *out)
 }
 
 /* A guest that found a fault is a failure to verify. */
-static int serve_verify(struct agent *agent, FILE *out)
+static int serve_verify(struct agent *agent, char *words, FILE *out)
 {
 	struct guest_report report;
 	int err = vm_wait_sweep(&agent->vm, agent->options->timeout);
 
+	(void)words;
 	print_report(agent, out);
 	if (err)
 		return err;
@@ -76,40 +78,38 @@ static int serve_verify(struct agent *agent, FILE *out)
 	return 0;
 }
 
-static int serve_update(struct agent *agent, FILE *out, bool corrupt)
+static int serve_update(struct agent *agent, char *words, FILE *out)
 {
-	uint64_t still_us;
-	int err = agent_update(agent, corrupt, &still_us);
+	struct update update = { 0 };
+	char *word;
+	int err;
 
-	fprintf(out, "still_us %" PRIu64 "\n", still_us);
+	while ((word = strsep(&words, " "))) {
+		if (!strcmp(word, "corrupt"))
+			update.corrupt = true;
+		else if (!strncmp(word, "device=", 7))
+			update.device = word + 7;
+	}
+	err = agent_update(agent, &update);
+	fprintf(out, "still_us %" PRIu64 "\n", update.still_us);
 	return err;
 }
 
-static int serve_plain_update(struct agent *agent, FILE *out)
+static int serve_stop(struct agent *agent, char *words, FILE *out)
 {
-	return serve_update(agent, out, false);
-}
-
-static int serve_corrupt_update(struct agent *agent, FILE *out)
-{
-	return serve_update(agent, out, true);
-}
-
-static int serve_stop(struct agent *agent, FILE *out)
-{
+	(void)words;
 	print_report(agent, out);
 	return 0;
 }
 
 static const struct request {
 	const char *name;
-	int (*serve)(struct agent *agent, FILE *out);
+	int (*serve)(struct agent *agent, char *words, FILE *out);
 	bool last;
 } requests[] = {
 	{ "status", serve_status, false },
 	{ "verify", serve_verify, false },
-	{ "update", serve_plain_update, false },
-	{ "update corrupt", serve_corrupt_update, false },
+	{ "update", serve_update, false },
 	{ "stop", serve_stop, true },
 };
 
@@ -130,6 +130,7 @@ static bool serve_client(struct agent *agent, int client)
 	FILE *stream = fdopen(client, "w");
 	const struct request *request;
 	char line[REQUEST_MAX] = "";
+	char *words = line;
 	int err;
 
 	if (!stream) {
@@ -139,8 +140,8 @@ static bool serve_client(struct agent *agent, int client)
 	if (read(client, line, sizeof(line) - 1) < 0)
 		line[0] = '\0';
 	line[strcspn(line, "\n")] = '\0';
-	request = find_request(line);
-	err = request ? request->serve(agent, stream) :
+	request = find_request(strsep(&words, " "));
+	err = request ? request->serve(agent, words, stream) :
 			fail_text(-EINVAL, "unknown request `%s'", line);
 	if (err)
 		fprintf(stream, "error %s\n", fail_message());
@@ -259,7 +260,10 @@ int agent_ask(const struct options *options)
 
 	if (fd < 0)
 		return fd;
-	dprintf(fd, "%s%s\n", options->verb, options->corrupt ? " corrupt" : "");
+	dprintf(fd, "%s%s%s%s\n", options->verb,
+		options->corrupt ? " corrupt" : "",
+		options->device ? " device=" : "",
+		options->device ? options->device : "");
 	stream = fdopen(fd, "r");
 	if (!stream) {
 		close(fd);

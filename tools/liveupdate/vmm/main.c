@@ -40,6 +40,7 @@ enum {
 	OPTION_NO_DIGEST,
 	OPTION_KEEP_GOING,
 	OPTION_CORRUPT,
+	OPTION_DEVICE,
 };
 
 static const struct option long_options[] = {
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
 	{ "no-digest", no_argument, NULL, OPTION_NO_DIGEST },
 	{ "keep-going", no_argument, NULL, OPTION_KEEP_GOING },
 	{ "corrupt", no_argument, NULL, OPTION_CORRUPT },
+	{ "device", required_argument, NULL, OPTION_DEVICE },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -66,8 +68,9 @@ static const char option_help[] =
 	"  --report PATH          resume: where the times go (stdout)\n"
 	"  --report-ms MS         how often the guest reports (500)\n"
 	"  --timeout SECONDS      how long to wait for the guest (120)\n"
-	"  --no-digest            update: take no digest of guest RAM\n"
+	"  --no-digest            run, resume: take no digest of guest RAM\n"
 	"  --keep-going           resume: run the guest though its RAM changed\n"
+	"  --device PATH          update: preserve this file with the guest\n"
 	"  --corrupt              update, selftest: damage a byte of guest RAM\n"
 	"  --help                 this text\n"
 	"Exit codes: 0 done, 1 failed, 2 usage. See luo-vmm(8).\n";
@@ -158,6 +161,9 @@ static bool parse_option(int option, const char *text, struct options *options)
 		return true;
 	case OPTION_REPORT:
 		options->report = text;
+		return true;
+	case OPTION_DEVICE:
+		options->device = text;
 		return true;
 	case OPTION_MEMORY:
 		if (!parse_number(text, RAM_MIN / MIB, RAM_MAX / MIB, &number))

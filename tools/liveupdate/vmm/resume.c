@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libliveupdate.h"
@@ -78,44 +77,6 @@ static int check_ram(struct agent *agent, struct incoming *incoming)
 			 image->ram_digest, incoming->digest);
 }
 
-static uint64_t timespec_us(const struct timespec *time)
-{
-	return time->tv_sec * 1000000ULL + time->tv_nsec / 1000;
-}
-
-/* The first program of a system mounts /proc before it does anything else. */
-static uint64_t userspace_age_us(void)
-{
-	struct timespec now;
-	struct stat st;
-
-	if (stat("/proc", &st) < 0)
-		return 0;
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (timespec_us(&st.st_ctim) > timespec_us(&now))
-		return 0;
-	return timespec_us(&now) - timespec_us(&st.st_ctim);
-}
-
-/* Moments that nobody noted are told by how long ago they were. */
-static void add_moments(struct agent *agent, struct incoming *incoming)
-{
-	uint64_t *moments = incoming->moments;
-	uint32_t khz = vcpu_tsc_khz(agent->vm.vcpu);
-	struct timespec uptime;
-	uint64_t now, userspace;
-
-	memcpy(moments, agent->image->moments, sizeof(agent->image->moments));
-	clock_gettime(CLOCK_BOOTTIME, &uptime);
-	now = tsc_now();
-	moments[MOMENT_KERNEL] = now - timespec_us(&uptime) * khz / 1000;
-	userspace = now - userspace_age_us() * khz / 1000;
-	if (userspace < moments[MOMENT_KERNEL] ||
-	    userspace > moments[MOMENT_AGENT])
-		userspace = moments[MOMENT_AGENT];
-	moments[MOMENT_USERSPACE] = userspace;
-}
-
 static int restore_and_run(struct agent *agent, struct incoming *incoming)
 {
 	int err = image_restore(agent->image, &agent->vm);
@@ -124,7 +85,8 @@ static int restore_and_run(struct agent *agent, struct incoming *incoming)
 		err = vm_start_thread(&agent->vm);
 	if (err)
 		return err;
-	add_moments(agent, incoming);
+	memcpy(incoming->moments, agent->image->moments,
+	       sizeof(agent->image->moments));
 	image_spoil(agent->image);
 	incoming->moments[MOMENT_RUN] = tsc_now();
 	vm_continue(&agent->vm);
@@ -160,6 +122,7 @@ static void report_resume(struct agent *agent, struct incoming *incoming,
 	struct guest_report report;
 	uint64_t gap_us;
 
+	add_moments(incoming->moments, vcpu_tsc_khz(agent->vm.vcpu));
 	vm_get_report(&agent->vm, &report, &gap_us);
 	fprintf(out, "updates %u\n", agent->updates);
 	fprintf(out, "ram_bytes %" PRIu64 "\n", agent->vm.ram_bytes);

@@ -113,13 +113,45 @@ static int update_commit(struct agent *agent, bool corrupt)
 	return reboot_kexec();
 }
 
-int agent_update(struct agent *agent, bool corrupt, uint64_t *still_us)
+/* *fd stays -1 if there is no device. */
+static int preserve_device(struct agent *agent, const char *path, int *fd)
 {
-	uint64_t start;
 	int err;
 
-	*still_us = 0;
+	if (!path)
+		return 0;
+	*fd = open(path, O_RDWR | O_CLOEXEC);
+	if (*fd < 0)
+		return fail(-errno, "%s", path);
+	err = liveupdate_preserve_fd(agent->session, *fd, TOKEN_DEVICE);
+	if (err) {
+		close(*fd);
+		return fail(err, "preserving %s", path);
+	}
+	return 0;
+}
+
+static int unpreserve_device(struct agent *agent, int fd, int err)
+{
+	int undo;
+
+	if (fd < 0)
+		return err;
+	undo = liveupdate_unpreserve_fd(agent->session, TOKEN_DEVICE);
+	close(fd);
+	/* The first failure is the one to report. */
+	return err || !undo ? err : fail(undo, "taking the device out again");
+}
+
+int agent_update(struct agent *agent, struct update *update)
+{
+	uint64_t start;
+	int device = -1, err;
+
+	update->still_us = 0;
 	err = update_prepare(agent);
+	if (!err)
+		err = preserve_device(agent, update->device, &device);
 	if (err)
 		return err;
 
@@ -127,13 +159,12 @@ int agent_update(struct agent *agent, bool corrupt, uint64_t *still_us)
 	start = tsc_now();
 	agent->image->moments[MOMENT_PAUSE] = start;
 	err = vm_pause(&agent->vm);
-	if (err)
-		return err;
-	err = update_commit(agent, corrupt);
-
-	image_spoil(agent->image);
-	vm_continue(&agent->vm);
-	*still_us = ticks_to_us(tsc_now() - start,
-				vcpu_tsc_khz(agent->vm.vcpu));
-	return err;
+	if (!err) {
+		err = update_commit(agent, update->corrupt);
+		image_spoil(agent->image);
+		vm_continue(&agent->vm);
+	}
+	update->still_us = ticks_to_us(tsc_now() - start,
+				       vcpu_tsc_khz(agent->vm.vcpu));
+	return unpreserve_device(agent, device, err);
 }

@@ -153,7 +153,8 @@ enum moment {
 	MOMENT_SAVED,
 	MOMENT_REBOOT,		/* reboot() is called */
 	MOMENT_SAVED_COUNT,
-	MOMENT_KERNEL = MOMENT_SAVED_COUNT,	/* the new kernel's clock starts */
+	MOMENT_FROZEN = MOMENT_SAVED_COUNT,
+	MOMENT_ENTRY,		/* the new kernel runs */
 	MOMENT_USERSPACE,	/* the first program runs */
 	MOMENT_AGENT,		/* the agent runs */
 	MOMENT_RETRIEVED,
@@ -203,6 +204,7 @@ struct options {
 	const char *socket;
 	const char *serial;
 	const char *report;
+	const char *device;
 	uint64_t memory;
 	unsigned int report_ms;
 	unsigned int timeout;
@@ -215,6 +217,7 @@ struct options {
 enum token {
 	TOKEN_RAM = 1,
 	TOKEN_STATE = 2,
+	TOKEN_DEVICE = 3,
 };
 
 struct agent {
@@ -233,14 +236,22 @@ int agent_serve(struct agent *agent);
 /* Ask an agent to do what the verb says; its answer goes to stdout. */
 int agent_ask(const struct options *options);
 
+struct update {
+	const char *device;	/* one more file to preserve, or NULL */
+	bool corrupt;		/* damage guest RAM once its digest is taken */
+	uint64_t still_us;	/* how long the guest stood still, out */
+};
+
 /*
- * Does not return if the update goes ahead. If it is called off, the guest
- * runs on and *still_us says for how long it stood still.
+ * Does not return if the update goes ahead. If it is called off the guest
+ * runs on.
  */
-int agent_update(struct agent *agent, bool corrupt, uint64_t *still_us);
+int agent_update(struct agent *agent, struct update *update);
 /* Damage a page that the guest is not about to rewrite. */
 void corrupt_ram(struct vm *vm);
 
+/* Fill in the moments between reboot() and MOMENT_AGENT, which nobody noted. */
+void add_moments(uint64_t moments[MOMENT_COUNT], uint32_t tsc_khz);
 void report_standstill(FILE *out, const uint64_t moments[MOMENT_COUNT],
 		       uint32_t tsc_khz);
 uint64_t ticks_to_us(uint64_t ticks, uint32_t tsc_khz);
