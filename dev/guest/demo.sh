@@ -6,10 +6,12 @@
 # With corrupt=1 on the kernel's command line a byte of guest RAM is damaged on
 # the way, and the demo must fail. guest_mib=N is the size of that RAM,
 # rounds=N the number of updates.
-# shellcheck source=dev/guest/lib.sh disable=SC2119,SC2154 # the kernel sets the words
+# shellcheck shell=dash source=dev/guest/lib.sh disable=SC2119,SC2154 # the kernel sets the words
 . /guest/lib.sh
 
 report=/tmp/report
+handlers=/lib/modules/luo_test_handlers.ko
+debugfs=/sys/kernel/debug/liveupdate_test
 status=0
 
 step() { echo "step $*"; }
@@ -31,7 +33,7 @@ value() { sed -n "s/^$1 //p" "$2"; }
 
 # ask VERB PREFIX [OPTION]...: results of the agent as PREFIX_KEY VALUE.
 ask() {
-	verb=$1 prefix=$2
+	local verb=$1 prefix=$2 asked
 	shift 2
 	luo-vmm "$verb" "$@" >"/tmp/$prefix" 2>"/tmp/$prefix.error"
 	asked=$?
@@ -46,7 +48,7 @@ verify() {
 }
 
 wait_for_agent() {
-	tries=0
+	local tries=0
 	until luo-vmm status >/dev/null 2>&1; do
 		tries=$((tries + 1))
 		[ $tries -lt 300 ] || fail "the agent does not answer"
@@ -57,7 +59,7 @@ wait_for_agent() {
 
 # An image of kexec_load() can't receive what is preserved: reboot() says so.
 call_off_by_image() {
-	step "an update that is called off: the next kernel can't receive the guest"
+	step "an update is called off: the next kernel can't receive the guest"
 	load_next -c || fail "kexec_load() did not load the next kernel"
 	if ask update off_image; then
 		wrong "an image that can't receive the guest was accepted"
@@ -69,10 +71,44 @@ call_off_by_image() {
 	verify after_off_image
 }
 
+# The freeze of one file fails: the guest's files, frozen before it, are thawed.
+call_off_by_freeze() {
+	if [ ! -f "$handlers" ]; then
+		step "no $handlers: no update is called off by a freeze that fails"
+		return
+	fi
+	step "an update is called off: the freeze of a file fails"
+	insmod "$handlers" || fail "$handlers does not load: see the kernel's log"
+	echo "luo-test-v1 freeze 1 5" >$debugfs/fail || wrong "no failure to be had"
+	load || fail "kexec_file_load() did not load the next kernel"
+	if ask update off_freeze --device /dev/luo-test-v1; then
+		wrong "the freeze of a file failed, and the update went ahead"
+	elif ! grep -q "Input/output error" /tmp/off_freeze.error; then
+		wrong "$(cat /tmp/off_freeze.error)"
+	fi
+	echo "off_freeze_reason $(sed 's/.*: //' /tmp/off_freeze.error)"
+	verify after_off_freeze
+	rmmod luo_test_handlers || wrong "the module of a file taken out is still in use"
+}
+
+# Load the next kernel. The last one needs no kernel to load in turn, and none
+# needs to find out how fast the counter of a loaded machine runs.
+load() {
+	local initrd=/boot/initrd
+	if [ "$stage" -lt "${rounds:-1}" ]; then
+		initrd=/tmp/next
+		(cd / && printf '%s\n' boot boot/bzImage boot/initrd | cpio -o -H newc 2>/dev/null) >$initrd
+		cat /boot/initrd >>$initrd
+	fi
+	kexec -s -l /boot/bzImage --initrd=$initrd --command-line="$(
+		sed 's/ \(stage\|tsc_early_khz\)=[0-9]*//g' /proc/cmdline
+	) stage=$((stage + 1)) tsc_early_khz=$(luo-vmm status | sed -n 's/^tsc_khz //p')"
+}
+
 # Returns only if it was called off.
 update() {
 	step "updating the kernel under the guest"
-	load_next || fail "kexec_file_load() did not load the next kernel"
+	load || fail "kexec_file_load() did not load the next kernel"
 	drain
 	ask update update ${corrupt:+--corrupt}
 	fail "the update was called off: $(cat /tmp/update.error)"
@@ -88,6 +124,7 @@ first_kernel() {
 	wait_for_agent
 	verify start
 	call_off_by_image
+	call_off_by_freeze
 	update
 }
 
