@@ -107,6 +107,13 @@ static int vm_create_kvm(struct vm *vm)
 		return fail(-errno, "KVM_SET_TSS_ADDR");
 	if (ioctl(vm->fd, KVM_ENABLE_CAP, &split) < 0)
 		return fail(-errno, "KVM_CAP_SPLIT_IRQCHIP");
+	/*
+	 * 0 is the counter's own rate. By default KVM asks for the rate it was
+	 * loaded with: if the kernel has measured anew since then, a CPU that
+	 * can't scale the counter leaves the vCPU without a usable one.
+	 */
+	if (ioctl(vm->fd, KVM_SET_TSC_KHZ, 0) < 0)
+		return fail(-errno, "KVM_SET_TSC_KHZ");
 	return 0;
 }
 
@@ -117,14 +124,6 @@ static int vm_create_vcpu(struct vm *vm)
 	vm->vcpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
 	if (vm->vcpu < 0)
 		return fail(-errno, "KVM_CREATE_VCPU");
-
-	/*
-	 * 0 is the counter's own rate. By default KVM asks for the rate it was
-	 * loaded with: if the kernel has measured anew since then, a CPU that
-	 * can't scale the counter leaves the vCPU without a usable one.
-	 */
-	if (ioctl(vm->vcpu, KVM_SET_TSC_KHZ, 0) < 0)
-		return fail(-errno, "KVM_SET_TSC_KHZ");
 
 	size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (size < 0)
