@@ -58,11 +58,14 @@ static int preserve_value(int session, const char *handler, __u64 value)
 static long long retrieve_value(int session, __u64 token)
 {
 	int fd = luo_retrieve_fd(session, token);
-	__u64 value;
+	long long value;
 
 	if (fd < 0)
 		return fd;
-	return pread(fd, &value, 8, 0) == 8 ? (long long)value : -errno;
+	if (pread(fd, &value, 8, 0) != 8)
+		value = -errno;
+	close(fd);
+	return value;
 }
 
 static int file_state(int session, __u64 token)
