@@ -5,4 +5,5 @@
 . /guest/lib.sh
 
 exec luo_kexec --stage "$stage" --only "${only:-}" \
-	--load '. /guest/lib.sh; load_next >&2'
+	--load '. /guest/lib.sh; load_next >&2' \
+	--module /lib/luo_test_handlers.ko
