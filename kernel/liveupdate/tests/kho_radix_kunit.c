@@ -126,7 +126,7 @@ static void block_is_where_the_format_says(struct kunit *test)
 {
 	unsigned int order = *(const unsigned int *)test->param_value;
 	struct kho_radix *tree = tree_of(test);
-	u64 pfns[BOUNDARIES];
+	u64 pfns[BOUNDARIES], key;
 	unsigned int i, j, n = boundary_blocks(order, pfns);
 
 	for (i = 0; i < n; i++) {
@@ -135,9 +135,8 @@ static void block_is_where_the_format_says(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, kho_radix_set(tree, pfns[i], order), 0);
 		for (j = 0; j < n; j++) {
 			KUNIT_EXPECT_EQ(test, kho_radix_test(tree, pfns[j], order), j <= i);
-			KUNIT_EXPECT_EQ(test, format_lookup(tree,
-							    format_key(pfns[j] << PAGE_SHIFT, order)),
-					j <= i);
+			key = format_key(pfns[j] << PAGE_SHIFT, order);
+			KUNIT_EXPECT_EQ(test, format_lookup(tree, key), j <= i);
 		}
 	}
 	for (i = 0; i < n; i++) {

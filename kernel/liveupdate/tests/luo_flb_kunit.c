@@ -147,13 +147,12 @@ static void flbs_of_a_file_are_undone_in_reverse(struct kunit *test)
 	/* Block, page, f, g, k. */
 	luo_test_fail_step(t, 5, -EUCLEAN);
 	KUNIT_EXPECT_EQ(test, luo_test_preserve(s, file, 1), -EUCLEAN);
-	luo_test_expect_log(t, "f.preserve g.preserve k.preserve! "
-			       "g.unpreserve f.unpreserve");
+	luo_test_expect_log(t, "f.preserve g.preserve k.preserve! g.unpreserve f.unpreserve");
 	/* The page has stayed. */
 	luo_test_fail_step(t, 5, -EUCLEAN);
 	KUNIT_EXPECT_EQ(test, luo_test_preserve(s, file, 1), -EUCLEAN);
-	luo_test_expect_log(t, "f.preserve g.preserve k.preserve h.preserve:1! "
-			       "k.unpreserve g.unpreserve f.unpreserve");
+	luo_test_expect_first(t, "f.preserve g.preserve k.preserve h.preserve:1!");
+	luo_test_expect_log(t, "k.unpreserve g.unpreserve f.unpreserve");
 	luo_test_expect_handed_over(t, "s{}");
 }
 
@@ -205,9 +204,7 @@ static void page_holds_so_many_flbs_and_no_more(struct kunit *test)
 	before = luo_test_state(t);
 	KUNIT_EXPECT_EQ(test, luo_test_preserve(s, luo_test_file(t, i, 2), 2), -ENOSPC);
 	luo_test_expect_log(t, "more.preserve more.unpreserve");
-	t->open_files--;
 	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
-	t->open_files++;
 
 	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 1), 0);
 	luo_test_preserve_new(t, s, i, 2);
@@ -304,6 +301,7 @@ static void retrieve_of_an_flb_may_be_tried_again(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
 	luo_test_expect_log(t, "f.retrieve! f.retrieve");
 	luo_flb_put_incoming(&t->luo, &f->flb);
+	luo_session_close(luo_test_retrieve(t, "s"));
 }
 
 static void flb_whose_module_goes_is_not_used(struct kunit *test)
@@ -393,8 +391,8 @@ static void flb_is_finished_once_whatever_it_counts(struct kunit *test)
 	handed_over_page(t)->flb[0].count = 1;
 	take_over(t, h, f);
 	luo_session_close(luo_test_retrieve(t, "s"));
-	luo_test_expect_log(t, "h.can_finish:1 h.can_finish:2 h.can_finish:3 "
-			       "h.free:1 f.free h.free:2 h.free:3");
+	luo_test_expect_first(t, "h.can_finish:1 h.can_finish:2 h.can_finish:3 h.free:1");
+	luo_test_expect_log(t, "f.free h.free:2 h.free:3");
 }
 
 static void flb_goes_out_anew_after_it_was_finished(struct kunit *test)

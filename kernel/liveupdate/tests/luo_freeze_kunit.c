@@ -69,8 +69,8 @@ static void freeze_that_fails_is_undone_newest_first(struct kunit *test)
 
 	luo_test_fail_step(t, 4, -EUCLEAN);
 	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -EUCLEAN);
-	luo_test_expect_log(t, "h.freeze:1 h.freeze:2 h.freeze:3 h.freeze:4! "
-			       "h.unfreeze:3 h.unfreeze:2 h.unfreeze:1");
+	luo_test_expect_first(t, "h.freeze:1 h.freeze:2 h.freeze:3 h.freeze:4! h.unfreeze:3");
+	luo_test_expect_log(t, "h.unfreeze:2 h.unfreeze:1");
 	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
 
 	luo_test_preserve_new(t, s, h, 5);
@@ -224,8 +224,8 @@ static void reboot_that_fails_at_any_step_changes_nothing(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_EQ(test, step, 8);
-	luo_test_expect_log(t, "h.preserve:1 h.preserve:2 h.preserve:4 "
-			       "h.freeze:5 h.freeze:1 h.freeze:2 h.freeze:4");
+	luo_test_expect_first(t, "h.preserve:1 h.preserve:2 h.preserve:4 h.freeze:5");
+	luo_test_expect_log(t, "h.freeze:1 h.freeze:2 h.freeze:4");
 	luo_test_expect_handed_over(t, "s~1{1:h 2:h} s2{3:h 4:h} s{5:h}");
 }
 
@@ -243,9 +243,9 @@ static void preserving_again_is_undone_newest_first(struct kunit *test)
 	seq_buf_clear(&t->log.seq);
 	luo_test_fail_step(t, 5, -EAGAIN);
 	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -EAGAIN);
-	luo_test_expect_log(t, "h.preserve:1 h.preserve:2 h.preserve:3 "
-			       "h.freeze:1 h.freeze:2! h.unfreeze:1 "
-			       "h.unpreserve:3 h.unpreserve:2 h.unpreserve:1");
+	luo_test_expect_first(t, "h.preserve:1 h.preserve:2 h.preserve:3 h.freeze:1");
+	luo_test_expect_first(t, "h.freeze:2! h.unfreeze:1 h.unpreserve:3 h.unpreserve:2");
+	luo_test_expect_log(t, "h.unpreserve:1");
 }
 
 /* The handler finds in finish what it left in retrieve, whatever was between. */

@@ -2,6 +2,7 @@
 /* Arguments and results of ioctls: luo_ioctl.c. */
 
 #include <kunit/test.h>
+#include <linux/cleanup.h>
 #include <linux/fcntl.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -225,7 +226,7 @@ static long expected_on(const struct command_row *row, enum target target)
 {
 	if (row->targets & BIT(target))
 		return row->err;
-	if ((target == ON_DEVICE) != !!(row->targets & BIT(ON_DEVICE)))
+	if (target == ON_DEVICE || row->targets & BIT(ON_DEVICE))
 		return -ENOTTY;
 	return -EINVAL;
 }
@@ -396,7 +397,8 @@ static void new_session_has_a_name_and_an_inode_of_its_own(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, (const char *)file->f_path.dentry->d_name.name,
 			   "[luo_session] a");
 	KUNIT_EXPECT_PTR_NE(test, file_inode(file), file_inode(file2));
-	KUNIT_EXPECT_TRUE(test, close_on_exec(arg.create.fd, current->files));
+	scoped_guard(rcu)
+		KUNIT_EXPECT_TRUE(test, close_on_exec(arg.create.fd, current->files));
 	fput(file);
 	fput(file2);
 	luo_test_expect_handed_over(t, "a{} b{}");

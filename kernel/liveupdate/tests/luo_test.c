@@ -82,6 +82,27 @@ static void luo_test_log_file(struct luo_test *t,
 	luo_test_log(t, h->name, text, err);
 }
 
+/**
+ * luo_test_log_take - Take words out of the log.
+ * @t:   Test.
+ * @len: Length of the words, without the space behind them.
+ *
+ * Return: the words; they live until the test ends.
+ */
+const char *luo_test_log_take(struct luo_test *t, size_t len)
+{
+	const char *text = seq_buf_str(&t->log.seq);
+	char *taken = kunit_kzalloc(t->test, len + 1, GFP_KERNEL);
+	char *rest = kunit_kstrdup(t->test, text + min(len + 1, strlen(text)), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(t->test, taken);
+	KUNIT_ASSERT_NOT_NULL(t->test, rest);
+	strscpy(taken, text, len + 1);
+	seq_buf_clear(&t->log.seq);
+	seq_buf_puts(&t->log.seq, rest);
+	return taken;
+}
+
 static void luo_test_text_init(struct luo_test_text *text)
 {
 	seq_buf_init(&text->seq, text->bytes, sizeof(text->bytes));
@@ -89,12 +110,26 @@ static void luo_test_text_init(struct luo_test_text *text)
 
 /* ---- memory ---- */
 
+/* What the fakes allocate is not counted by luo_test_fail_alloc(). */
+static void luo_test_xa_store(struct xarray *xa, unsigned long index, void *entry)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	unsigned int nth = current->fail_nth;
+
+	current->fail_nth = 0;
+	xa_store(xa, index, entry, GFP_KERNEL | __GFP_NOFAIL);
+	current->fail_nth = nth;
+#else
+	xa_store(xa, index, entry, GFP_KERNEL | __GFP_NOFAIL);
+#endif
+}
+
 static void *luo_test_page_add(struct luo_test *t, bool ours)
 {
 	void *page = (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOFAIL);
 	unsigned long index = virt_to_phys(page) >> PAGE_SHIFT;
 
-	xa_store(&t->pages, index, page, GFP_KERNEL | __GFP_NOFAIL);
+	luo_test_xa_store(&t->pages, index, page);
 	if (ours)
 		xa_set_mark(&t->pages, index, LUO_TEST_OURS);
 	return page;
@@ -228,8 +263,7 @@ static const struct luo_memory luo_test_memory = {
 
 static u64 luo_test_blob_new(struct luo_test *t, u64 id)
 {
-	xa_store(&t->blobs, ++t->next_blob, xa_mk_value(id),
-		 GFP_KERNEL | __GFP_NOFAIL);
+	luo_test_xa_store(&t->blobs, ++t->next_blob, xa_mk_value(id));
 	return t->next_blob;
 }
 

@@ -132,7 +132,14 @@ int luo_test_finish(struct liveupdate_session *session);
 const char *luo_test_state(struct luo_test *t);
 const char *luo_test_handed_over(struct luo_test *t);
 
-/* The callbacks since the last time, and forget them. */
+const char *luo_test_log_take(struct luo_test *t, size_t len);
+
+/* The first callbacks since the last time, and forget them. */
+#define luo_test_expect_first(_t, _expected)					\
+	KUNIT_EXPECT_STREQ((_t)->test, luo_test_log_take(_t, strlen(_expected)), \
+			   _expected)
+
+/* All callbacks since the last time, and forget them. */
 #define luo_test_expect_log(_t, _expected)					\
 	do {									\
 		KUNIT_EXPECT_STREQ((_t)->test, seq_buf_str(&(_t)->log.seq),	\
