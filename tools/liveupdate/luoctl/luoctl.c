@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* luoctl: look at live update sessions, and end those nobody claims. */
+/*
+ * luoctl: look at live update sessions, end those nobody claims, and tell
+ * whether a kernel can take them over.
+ */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -8,11 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "image.h"
 #include "libliveupdate.h"
 
 #define ARRAY_SIZE(_array)	(sizeof(_array) / sizeof((_array)[0]))
 
 #define SYSFS_STATE	"/sys/kernel/liveupdate/state"
+#define SYSFS_ABI	"/sys/kernel/liveupdate/abi"
+#define DEBUGFS_SESSIONS	"/sys/kernel/debug/liveupdate/sessions"
 #define ENTRIES		64
 
 enum {
@@ -25,6 +31,8 @@ struct context {
 	const char *verb;
 	int dev;
 	bool header;
+	/* What stands behind the name on the command line. */
+	char **more;
 };
 
 static int fail(const struct context *ctx, const char *culprit,
@@ -223,10 +231,85 @@ static int show_state(struct context *ctx, const char *name)
 	return EXIT_DONE;
 }
 
+/* Formats of the running kernel's own structures. */
+static int add_own_formats(struct context *ctx, struct formats *needed)
+{
+	FILE *file = fopen(SYSFS_ABI, "re");
+	char name[IMAGE_FORMAT_LENGTH];
+
+	if (!file)
+		return fail(ctx, SYSFS_ABI, errno == ENOENT ?
+			    "live update is off in this kernel: name the formats to look for" :
+			    strerror(errno));
+	while (fscanf(file, "%47s", name) == 1)
+		formats_add(needed, name, strlen(name));
+	fclose(file);
+	return needed->count ? EXIT_DONE : fail(ctx, SYSFS_ABI, "empty");
+}
+
+/* Handlers of preserved files, where the kernel tells. */
+static void add_handlers(struct formats *needed)
+{
+	char line[512], name[IMAGE_FORMAT_LENGTH];
+	FILE *file = fopen(DEBUGFS_SESSIONS, "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, " token %*s %*s %47s bytes ", name) == 1)
+			formats_add(needed, name, strlen(name));
+	}
+	if (file)
+		fclose(file);
+}
+
+static int find_needed(struct context *ctx, struct formats *needed)
+{
+	char **name;
+	int status;
+
+	for (name = ctx->more; *name; name++) {
+		if (!formats_add(needed, *name, strlen(*name)))
+			return fail(ctx, *name, "not the name of a format");
+	}
+	if (needed->count)
+		return EXIT_DONE;
+	status = add_own_formats(ctx, needed);
+	if (status == EXIT_DONE)
+		add_handlers(needed);
+	return status;
+}
+
+static int check_image(struct context *ctx, const char *path)
+{
+	struct formats needed = {}, known = {};
+	int i, status = find_needed(ctx, &needed);
+	const char *error;
+	char reason[128];
+
+	if (status != EXIT_DONE)
+		return status;
+	error = image_formats(path, &known);
+	if (error)
+		return fail(ctx, path, error);
+	for (i = 0; i < known.count; i++)
+		printf("%s\n", known.names[i]);
+	fflush(stdout);
+	if (!known.count)
+		return fail(ctx, path, "a kernel that takes nothing over");
+	for (i = 0; i < needed.count; i++) {
+		if (formats_has(&known, needed.names[i]))
+			continue;
+		snprintf(reason, sizeof(reason), "a kernel that can't read %s",
+			 needed.names[i]);
+		return fail(ctx, path, reason);
+	}
+	return EXIT_DONE;
+}
+
 enum argument {
 	ARGUMENT_NONE,
 	ARGUMENT_OPTIONAL,
 	ARGUMENT_NEEDED,
+	ARGUMENT_NEEDED_AND_MORE,
 };
 
 static const struct verb {
@@ -243,6 +326,8 @@ static const struct verb {
 	  ARGUMENT_OPTIONAL, true, show_list },
 	{ "finish", "NAME", "end an incoming session; its files are freed",
 	  ARGUMENT_NEEDED, true, finish_session },
+	{ "check", "IMAGE", "can that kernel take over from this one?",
+	  ARGUMENT_NEEDED_AND_MORE, false, check_image },
 	{ "state", "", "normal, frozen or updated",
 	  ARGUMENT_NONE, false, show_state },
 };
@@ -251,8 +336,9 @@ static void print_help(void)
 {
 	size_t i;
 
-	printf("Show and end live update sessions.\n\n");
-	printf("Usage: luoctl [--no-header] VERB [NAME]\n\nVerbs:\n");
+	printf("Show and end live update sessions, check the next kernel.\n\n");
+	printf("Usage: luoctl [--no-header] VERB [NAME]\n"
+	       "       luoctl check IMAGE [FORMAT]...\n\nVerbs:\n");
 	for (i = 0; i < ARRAY_SIZE(verbs); i++)
 		printf("  %-7s %-7s %s\n", verbs[i].name,
 		       verbs[i].argument_help, verbs[i].help);
@@ -327,9 +413,10 @@ int main(int argc, char **argv)
 	optind++;
 	if (optind < argc && verb->argument != ARGUMENT_NONE)
 		name = argv[optind++];
-	if (optind < argc)
+	ctx.more = argv + optind;
+	if (optind < argc && verb->argument != ARGUMENT_NEEDED_AND_MORE)
 		return usage("unexpected argument", argv[optind]);
-	if (!name && verb->argument == ARGUMENT_NEEDED)
-		return usage("no session named to", verb->name);
+	if (!name && verb->argument >= ARGUMENT_NEEDED)
+		return usage("nothing named to", verb->name);
 	return run(verb, &ctx, name);
 }
