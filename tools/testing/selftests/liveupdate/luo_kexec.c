@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <sys/syscall.h>
 #include <termios.h>
+#include <time.h>
 
 #include "kexec_scenarios.h"
 
@@ -204,13 +205,18 @@ static bool skipped(const struct scenario *s, int number)
 
 static int run(const struct scenario *s, int number)
 {
+	struct timespec begin, end;
 	int bad;
 
 	if (skipped(s, number))
 		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
 	bad = setjmp(next_scenario);
 	if (!bad)
 		s->stage[stage - 1](s);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	if (end.tv_sec - begin.tv_sec > 5)
+		printf("    # %ld s\n", (long)(end.tv_sec - begin.tv_sec));
 	printf("    %sok %d %s\n", bad ? "not " : "", number, s->name);
 	fflush(stdout);
 	return bad;
