@@ -150,6 +150,8 @@ static void *luo_test_page_at(struct luo_test *t, u64 pa)
  * luo_test_page_is_previous - Say if a page is there and nobody claimed it.
  * @t:  Test.
  * @pa: Physical address.
+ *
+ * Return: true if it is the previous kernel's still.
  */
 bool luo_test_page_is_previous(struct luo_test *t, u64 pa)
 {
@@ -186,6 +188,8 @@ struct luo_root_ser *luo_test_previous_root(struct luo_test *t)
 /**
  * luo_test_pages - Count the pages of the instance.
  * @t: Test.
+ *
+ * Return: number of pages.
  */
 unsigned int luo_test_pages(struct luo_test *t)
 {
@@ -288,6 +292,8 @@ static u64 luo_test_blob_free(struct luo_test *t, u64 blob)
 /**
  * luo_test_blobs - Count what is preserved and not released.
  * @t: Test.
+ *
+ * Return: number of blobs.
  */
 unsigned int luo_test_blobs(struct luo_test *t)
 {
@@ -979,6 +985,8 @@ static void luo_test_module_init(struct luo_test *t)
 /**
  * luo_test_init - Set up a test with a running instance; for struct kunit_suite.
  * @test: Test.
+ *
+ * Return: 0.
  */
 int luo_test_init(struct kunit *test)
 {

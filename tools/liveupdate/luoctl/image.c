@@ -38,7 +38,7 @@ static const struct packing {
 	const char *command[4];
 } packings[] = {
 	{ "gzip", "\x1f\x8b", 2, false, { "gzip", "-dc" } },
-	{ "xz", "\xfd" "7zXZ", 6, true, { "xz", "-dc" } },
+	{ "xz", "\xfd\x37zXZ", 6, true, { "xz", "-dc" } },
 	{ "lzma", "\x5d\x00\x00", 3, true, { "xz", "--format=lzma", "-dc" } },
 	{ "bzip2", "BZh", 3, true, { "bzip2", "-dc" } },
 	{ "lzo", "\x89LZO", 4, true, { "lzop", "-dc" } },

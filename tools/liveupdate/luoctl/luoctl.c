@@ -167,8 +167,8 @@ static int list_files_of(struct context *ctx, const char *name, int session)
 }
 
 /*
- * Looking at a session means retrieving it, so it must be certain before that
- * that it goes back when we close it.
+ * Looking at a session means retrieving it, so it must be certain
+ * beforehand that it goes back when we close it.
  */
 static int list_files(struct context *ctx, const char *name)
 {
