@@ -4,8 +4,6 @@
  * second and handed on in a session made there, and checked again in the third.
  */
 
-#include <sys/syscall.h>
-
 #include "kexec_scenarios.h"
 
 #define TOKEN	7
@@ -17,7 +15,7 @@ static void hand_on(const struct scenario *s, int fd)
 	int session;
 
 	CHECK_FD(fd);
-	session = keep(outgoing(s));
+	session = outgoing(s);
 	CHECK_FD(session);
 	CHECK_OK(luo_preserve(session, fd, TOKEN));
 	if (s->late && stage == 1)
@@ -378,7 +376,7 @@ static void check_noexec(int fd)
 /* All combinations are in one session, their tokens are the seals. */
 static void save_seals(const struct scenario *s)
 {
-	int session = keep(outgoing(s));
+	int session = outgoing(s);
 	int seals, fd;
 
 	CHECK_FD(session);

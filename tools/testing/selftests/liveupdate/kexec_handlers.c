@@ -68,18 +68,6 @@ static long long retrieve_value(int session, __u64 token)
 	return value;
 }
 
-static int file_state(int session, __u64 token)
-{
-	struct liveupdate_file_entry entry;
-	__u64 cursor = 0;
-
-	while (luo_list_files(session, &cursor, &entry, 1) == 1) {
-		if (entry.token == token)
-			return entry.state;
-	}
-	return -ENOENT;
-}
-
 /* ---- the log ---- */
 
 static void clear_log(void)
@@ -123,7 +111,7 @@ static void check_log(const char *start, const char *wanted)
 
 static void save_for_missing(const struct scenario *s)
 {
-	int session = keep(outgoing(s));
+	int session = outgoing(s);
 
 	CHECK_OK(load_module());
 	CHECK_FD(session);
@@ -140,7 +128,7 @@ static void check_without_module(int session)
 	CHECK_EQ(0, module_loaded());
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 100));
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 100));
-	CHECK_EQ(LIVEUPDATE_FILE_STATE_INCOMING, file_state(session, 100));
+	CHECK_EQ(LIVEUPDATE_FILE_STATE_INCOMING, luo_file_state(session, 100));
 	fd = luo_retrieve_fd(session, 1);
 	CHECK_FD(fd);
 	CHECK_OK(luo_verify(fd, 0, 8192, 1));
@@ -188,7 +176,7 @@ static void expect_freeze(char *text, size_t size, int k)
 
 static void refuse_freeze(const struct scenario *s)
 {
-	int session = keep(outgoing(s)), fd = luo_memfd(MIB), k;
+	int session = outgoing(s), fd = luo_memfd(MIB), k;
 	char rule[64], wanted[1024], state[16];
 
 	CHECK_FD(session);
@@ -230,7 +218,7 @@ static void check_refused_freeze(const struct scenario *s)
 
 static void refuse_preserve(const struct scenario *s)
 {
-	int session = keep(outgoing(s)), fd = test_file("luo-test-v1", 7);
+	int session = outgoing(s), fd = test_file("luo-test-v1", 7);
 
 	CHECK_FD(session);
 	fail_next("luo-test-v1 preserve 1 5");
@@ -244,14 +232,14 @@ static void refuse_preserve(const struct scenario *s)
 /* Retrieved, it is carried over by being preserved again, which may fail. */
 static void refuse_to_carry(const struct scenario *s)
 {
-	int session = keep(incoming(s));
+	int session = incoming(s);
 
 	CHECK_FD(session);
 	CHECK_EQ(7, retrieve_value(session, 7));
 	CHECK_OK(load_kernel(""));
 	fail_next("luo-test-v1 preserve 1 5");
 	CHECK_EQ(-EIO, jump());
-	CHECK_EQ(LIVEUPDATE_FILE_STATE_RETRIEVED, file_state(session, 7));
+	CHECK_EQ(LIVEUPDATE_FILE_STATE_RETRIEVED, luo_file_state(session, 7));
 	CHECK_EQ(7, retrieve_value(session, 7));
 }
 
@@ -269,7 +257,7 @@ static void check_carried(const struct scenario *s)
 
 static void save_three_values(const struct scenario *s)
 {
-	int session = keep(outgoing(s)), i;
+	int session = outgoing(s), i;
 
 	CHECK_FD(session);
 	for (i = 11; i <= 13; i++)
@@ -283,13 +271,13 @@ static void refuse_retrieve(const struct scenario *s)
 	CHECK_FD(session);
 	fail_next("luo-test-v1 retrieve 1 12");
 	CHECK_EQ(-ENOMEM, luo_retrieve_fd(session, 11));
-	CHECK_EQ(LIVEUPDATE_FILE_STATE_INCOMING, file_state(session, 11));
+	CHECK_EQ(LIVEUPDATE_FILE_STATE_INCOMING, luo_file_state(session, 11));
 	CHECK_EQ(11, retrieve_value(session, 11));
 
 	fail_next("luo-test-v1 retrieve 1 5");
 	CHECK_EQ(-EIO, luo_retrieve_fd(session, 12));
 	CHECK_EQ(-EIO, luo_retrieve_fd(session, 12));
-	CHECK_EQ(LIVEUPDATE_FILE_STATE_DAMAGED, file_state(session, 12));
+	CHECK_EQ(LIVEUPDATE_FILE_STATE_DAMAGED, luo_file_state(session, 12));
 
 	CHECK_EQ(13, retrieve_value(session, 13));
 	clear_log();
@@ -325,7 +313,7 @@ static void refuse_finish(const struct scenario *s)
 
 static void save_flb(const struct scenario *s)
 {
-	int one = keep(outgoing(s)), two = keep(luo_create(dev, "two"));
+	int one = outgoing(s), two = luo_create(dev, "two");
 
 	CHECK_FD(one);
 	CHECK_FD(two);

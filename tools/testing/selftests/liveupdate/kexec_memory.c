@@ -106,7 +106,7 @@ static void check_huge(int fd)
 
 static void save_huge(const struct scenario *s)
 {
-	int session = keep(outgoing(s)), fd;
+	int session = outgoing(s), fd;
 
 	CHECK_FD(session);
 	CHECK_OK(luo_write(THP "shmem_enabled", "always"));
@@ -119,7 +119,7 @@ static void save_huge(const struct scenario *s)
 
 static void hand_huge_on(const struct scenario *s)
 {
-	int session = incoming(s), next = keep(outgoing(s)), fd;
+	int session = incoming(s), next = outgoing(s), fd;
 
 	CHECK_FD(session);
 	CHECK_FD(next);
@@ -229,7 +229,7 @@ static int swap_out(void *map, size_t len)
 /* Between the swapped pages some that are present, and a hole. */
 static void save_swapped(const struct scenario *s)
 {
-	int session = keep(outgoing(s)), fd = luo_memfd(SWAPPED_FILE);
+	int session = outgoing(s), fd = luo_memfd(SWAPPED_FILE);
 	char *map;
 
 	CHECK_FD(session);
@@ -281,7 +281,7 @@ static void swap_restored_out(const struct scenario *s)
 
 static void save_for_swap(const struct scenario *s)
 {
-	int session = keep(outgoing(s));
+	int session = outgoing(s);
 
 	CHECK_FD(session);
 	CHECK_OK(luo_preserve(session, luo_filled_memfd(SWAPPED_FILE, 3), 1));
@@ -331,7 +331,7 @@ static int preserve_until_done(int session, int fd, __u64 token)
 
 static void save_under_pressure(const struct scenario *s)
 {
-	int session = keep(outgoing(s)), fds[PRESSED_FILES], i, err = 0;
+	int session = outgoing(s), fds[PRESSED_FILES], i, err = 0;
 	pid_t pid;
 
 	CHECK_FD(session);
@@ -416,7 +416,7 @@ static void *fill_holes(void *arg)
 static void save_written(const struct scenario *s)
 {
 	const size_t lens[] = { 4096, RING_FILE, HOLES_FILE };
-	int session = keep(outgoing(s)), i, fd;
+	int session = outgoing(s), i, fd;
 	pthread_t thread;
 	void *maps[3];
 
@@ -505,7 +505,7 @@ static void check_written(const struct scenario *s)
 
 static void save_large(const struct scenario *s)
 {
-	int session = keep(outgoing(s));
+	int session = outgoing(s);
 
 	CHECK_FD(session);
 	CHECK_OK(luo_preserve(session, luo_filled_memfd(LARGE, 4), 1));

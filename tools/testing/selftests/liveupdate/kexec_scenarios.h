@@ -45,15 +45,12 @@ extern int stage;
 /* luo_test_handlers.ko */
 extern const char *module_path;
 
-/* A session with the scenario's name. */
+/*
+ * A session with the scenario's name. What stays open when the scenario is done
+ * lives until the jump.
+ */
 int outgoing(const struct scenario *s);
 int incoming(const struct scenario *s);
-
-/* Make an fd survive the end of its scenario, until the jump. */
-static inline int keep(int fd)
-{
-	return fd;
-}
 
 /* Load the next kernel; OPTIONS for kexec may be empty. Both return -errno. */
 int load_kernel(const char *options);

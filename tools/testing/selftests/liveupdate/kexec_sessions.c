@@ -19,18 +19,6 @@ static int session_state(const char *name)
 	return err ?: (int)entry.state;
 }
 
-static int file_state(int session, __u64 token)
-{
-	struct liveupdate_file_entry entry;
-	__u64 cursor = 0;
-
-	while (luo_list_files(session, &cursor, &entry, 1) == 1) {
-		if (entry.token == token)
-			return entry.state;
-	}
-	return -ENOENT;
-}
-
 static int preserve_filled(int session, off_t size, __u64 seed, __u64 token)
 {
 	int fd = luo_filled_memfd(size, seed);
@@ -59,7 +47,7 @@ static int check_filled(int session, off_t size, __u64 seed, __u64 token)
 
 static void refuse_image(const struct scenario *s)
 {
-	int session = keep(outgoing(s));
+	int session = outgoing(s);
 
 	CHECK_FD(session);
 	CHECK_OK(preserve_filled(session, MIB, 1, 1));
@@ -90,7 +78,7 @@ static void check_refused_image(const struct scenario *s)
 static void save_number(const struct scenario *s)
 {
 	struct liveupdate_ioctl_get_info info;
-	int session = keep(outgoing(s)), fd = luo_memfd(8);
+	int session = outgoing(s), fd = luo_memfd(8);
 
 	CHECK_FD(session);
 	CHECK_OK(luo_info(dev, &info));
@@ -139,7 +127,7 @@ static void check_counts(const struct scenario *s)
 
 static void save_three_files(const struct scenario *s)
 {
-	int session = keep(outgoing(s));
+	int session = outgoing(s);
 	int i;
 
 	CHECK_FD(session);
@@ -175,7 +163,7 @@ static void check_no_blackout(const struct scenario *s)
 
 static void save_nothing(const struct scenario *s)
 {
-	CHECK_FD(keep(outgoing(s)));
+	CHECK_FD(outgoing(s));
 }
 
 static void check_nothing(const struct scenario *s)
@@ -218,7 +206,7 @@ static void save_many_sessions(const struct scenario *s)
 	CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
 	for (i = 0; i < SESSIONS; i++) {
 		long_name(name, i);
-		session = keep(luo_create(dev, name));
+		session = luo_create(dev, name);
 		CHECK_FD(session);
 		if (i % 8 == 0)
 			CHECK_OK(preserve_filled(session, 5000, i, i));
@@ -261,7 +249,7 @@ static __u64 file_token(int i)
 
 static void save_many_files(const struct scenario *s)
 {
-	int i, session = keep(outgoing(s));
+	int i, session = outgoing(s);
 
 	CHECK_FD(session);
 	for (i = 0; i < SESSION_FILES; i++)
@@ -300,7 +288,7 @@ static void save_names(const struct scenario *s)
 	int i, session;
 
 	for (i = 0; i < 5; i++) {
-		session = keep(luo_create(dev, names[i]));
+		session = luo_create(dev, names[i]);
 		CHECK_FD(session);
 		CHECK_OK(preserve_filled(session, 4096, i, tokens[i]));
 	}
@@ -327,8 +315,8 @@ static void check_partial(const struct scenario *s)
 	CHECK_FD(session);
 	fd = luo_retrieve_fd(session, 1);
 	CHECK_FD(fd);
-	CHECK_EQ(LIVEUPDATE_FILE_STATE_INCOMING, file_state(session, 0));
-	CHECK_EQ(LIVEUPDATE_FILE_STATE_RETRIEVED, file_state(session, 1));
+	CHECK_EQ(LIVEUPDATE_FILE_STATE_INCOMING, luo_file_state(session, 0));
+	CHECK_EQ(LIVEUPDATE_FILE_STATE_RETRIEVED, luo_file_state(session, 1));
 	CHECK_OK(luo_finish(session));
 	CHECK_EQ(-EINVAL, luo_retrieve_fd(session, 0));
 	CHECK_EQ(-EINVAL, luo_retrieve_fd(session, 1));
@@ -391,7 +379,7 @@ static void check_three_files(const struct scenario *s)
 
 static void change_and_do_not_finish(const struct scenario *s)
 {
-	int session = keep(incoming(s)), fd;
+	int session = incoming(s), fd;
 
 	CHECK_FD(session);
 	fd = luo_retrieve_fd(session, 1);
@@ -414,7 +402,7 @@ static void check_changed_file(const struct scenario *s)
 /* The name is used again while the first bearer waits to be claimed. */
 static void reuse_name(const struct scenario *s)
 {
-	int session = keep(outgoing(s));
+	int session = outgoing(s);
 
 	CHECK_FD(session);
 	CHECK_OK(preserve_filled(session, MIB, 30, 0));
@@ -599,7 +587,7 @@ static void check_no_effect(const struct scenario *s)
 	CHECK_OK(setrlimit(RLIMIT_NOFILE, &none));
 	CHECK_EQ(-EMFILE, luo_retrieve_fd(session, 0));
 	CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
-	CHECK_EQ(LIVEUPDATE_FILE_STATE_INCOMING, file_state(session, 0));
+	CHECK_EQ(LIVEUPDATE_FILE_STATE_INCOMING, luo_file_state(session, 0));
 	CHECK_OK(check_filled(session, MIB, 0, 0));
 	CHECK_OK(luo_finish(session));
 }
@@ -622,7 +610,7 @@ static void check_wrong_kind(const struct scenario *s)
 
 static void refuse_second_owner(const struct scenario *s)
 {
-	int session = keep(incoming(s)), other = keep(luo_create(dev, "second owner"));
+	int session = incoming(s), other = luo_create(dev, "second owner");
 	int fd;
 
 	CHECK_FD(session);
@@ -684,7 +672,7 @@ static void *be_busy(void *arg)
 
 static void save_busy(const struct scenario *s)
 {
-	busy_dev = keep(dup(dev));
+	busy_dev = dup(dev);
 	CHECK_FD(busy_dev);
 }
 

@@ -6,9 +6,7 @@
  */
 
 #include <getopt.h>
-#include <linux/reboot.h>
 #include <setjmp.h>
-#include <sys/syscall.h>
 #include <termios.h>
 #include <time.h>
 
@@ -104,16 +102,14 @@ int load_kernel(const char *options)
 int unload_kernel(void)
 {
 	loaded = false;
-	return syscall(SYS_kexec_load, 0ul, 0ul, NULL, 0ul) ? -errno : 0;
+	return luo_unload();
 }
 
 int jump(void)
 {
 	fflush(stdout);
 	tcdrain(STDOUT_FILENO);
-	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
-		LINUX_REBOOT_CMD_KEXEC, NULL);
-	return -errno;
+	return luo_reboot();
 }
 
 /* ---- health ---- */

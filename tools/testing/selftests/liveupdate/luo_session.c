@@ -5,13 +5,10 @@
  * called off.
  */
 
-#include <linux/kexec.h>
 #include <linux/magic.h>
-#include <linux/reboot.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
@@ -538,32 +535,6 @@ FIXTURE(reboot)
 	int session;
 };
 
-/* An image that kexec_load() takes and that must never be run. */
-static int load_old_style(void)
-{
-	static char code[4096];
-	struct kexec_segment segment = {
-		.buf = code,
-		.bufsz = sizeof(code),
-		.mem = (void *)(64ul << 20),
-		.memsz = sizeof(code),
-	};
-
-	return syscall(SYS_kexec_load, 64ul << 20, 1ul, &segment,
-		       (unsigned long)KEXEC_ARCH_DEFAULT) ? -errno : 0;
-}
-
-static int unload(void)
-{
-	return syscall(SYS_kexec_load, 0ul, 0ul, NULL, 0ul) ? -errno : 0;
-}
-
-static int reboot_by_kexec(void)
-{
-	return syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
-		       LINUX_REBOOT_CMD_KEXEC, NULL) ? -errno : 0;
-}
-
 FIXTURE_SETUP(reboot)
 {
 	self->dev = luo_open();
@@ -574,24 +545,24 @@ FIXTURE_SETUP(reboot)
 	self->session = luo_create(self->dev, "reboot");
 	ASSERT_LE(0, self->session);
 	ASSERT_EQ(0, luo_preserve(self->session, luo_filled_memfd(65536, 9), 1));
-	ASSERT_EQ(0, load_old_style());
+	ASSERT_EQ(0, luo_load_old_style());
 }
 
 FIXTURE_TEARDOWN(reboot)
 {
-	unload();
+	luo_unload();
 }
 
 TEST_F(reboot, into_an_image_that_cant_receive_is_EOPNOTSUPP)
 {
-	EXPECT_EQ(-EOPNOTSUPP, reboot_by_kexec());
-	EXPECT_EQ(-EOPNOTSUPP, reboot_by_kexec());
+	EXPECT_EQ(-EOPNOTSUPP, luo_reboot());
+	EXPECT_EQ(-EOPNOTSUPP, luo_reboot());
 }
 
 TEST_F(reboot, without_an_image_is_EINVAL)
 {
-	ASSERT_EQ(0, unload());
-	EXPECT_EQ(-EINVAL, reboot_by_kexec());
+	ASSERT_EQ(0, luo_unload());
+	EXPECT_EQ(-EINVAL, luo_reboot());
 }
 
 TEST_F(reboot, called_off_leaves_everything_usable)
@@ -599,7 +570,7 @@ TEST_F(reboot, called_off_leaves_everything_usable)
 	char state[16];
 	int fd = luo_memfd(4096), session;
 
-	ASSERT_EQ(-EOPNOTSUPP, reboot_by_kexec());
+	ASSERT_EQ(-EOPNOTSUPP, luo_reboot());
 	ASSERT_EQ(0, luo_read_line(LUO_SYSFS "state", state, sizeof(state)));
 	EXPECT_STRNE("frozen", state);
 	EXPECT_EQ(1, luo_count_files(self->session));

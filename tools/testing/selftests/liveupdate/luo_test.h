@@ -17,10 +17,13 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/kexec.h>
 #include <linux/liveupdate.h>
 #include <linux/memfd.h>
+#include <linux/reboot.h>
 
 #define LUO_DEVICE	"/dev/liveupdate"
 #define LUO_SYSFS	"/sys/kernel/liveupdate/"
@@ -197,6 +200,20 @@ static inline int luo_count_files(int session)
 	return total;
 }
 
+/* State of a file in the list of a session. */
+static inline int luo_file_state(int session, __u64 token)
+{
+	struct liveupdate_file_entry entry;
+	__u64 cursor = 0;
+	int n;
+
+	while ((n = luo_list_files(session, &cursor, &entry, 1)) == 1) {
+		if (entry.token == token)
+			return entry.state;
+	}
+	return n ?: -ENOENT;
+}
+
 /* Find a session in the list by its name. */
 static inline int luo_find_session(int dev, const char *name,
 				   struct liveupdate_session_entry *entry)
@@ -209,6 +226,36 @@ static inline int luo_find_session(int dev, const char *name,
 			return 0;
 	}
 	return n ?: -ENOENT;
+}
+
+/* ---- kexec ---- */
+
+/* An image that can't receive sessions, and that must never be run. */
+static inline int luo_load_old_style(void)
+{
+	static char code[4096];
+	struct kexec_segment segment = {
+		.buf = code,
+		.bufsz = sizeof(code),
+		.mem = (void *)(64ul << 20),
+		.memsz = sizeof(code),
+	};
+
+	return syscall(SYS_kexec_load, 64ul << 20, 1ul, &segment,
+		       (unsigned long)KEXEC_ARCH_DEFAULT) ? -errno : 0;
+}
+
+static inline int luo_unload(void)
+{
+	return syscall(SYS_kexec_load, 0ul, 0ul, NULL, 0ul) ? -errno : 0;
+}
+
+/* Returns only if it is refused. */
+static inline int luo_reboot(void)
+{
+	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
+		LINUX_REBOOT_CMD_KEXEC, NULL);
+	return -errno;
 }
 
 /* ---- /proc and /sys ---- */

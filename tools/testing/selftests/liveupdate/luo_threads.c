@@ -8,12 +8,9 @@
  * environment.
  */
 
-#include <linux/kexec.h>
-#include <linux/reboot.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "../kselftest_harness.h"
@@ -212,8 +209,7 @@ static void kill_owner(struct race *race, unsigned int *seed)
 
 static void fail_to_reboot(struct race *race, unsigned int *seed)
 {
-	int err = syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
-			  LINUX_REBOOT_CMD_KEXEC, NULL) ? -errno : 0;
+	int err = luo_reboot();
 
 	/* EBUSY: another one is at it. */
 	if (err != -EOPNOTSUPP && err != -EBUSY)
@@ -322,21 +318,6 @@ FIXTURE_VARIANT_ADD(race, all) {
 		 use_moving, replace_moving, kill_owner },
 };
 
-/* An image that kexec_load() takes and that can't receive sessions. */
-static int load_old_style(void)
-{
-	static char code[4096];
-	struct kexec_segment segment = {
-		.buf = code,
-		.bufsz = sizeof(code),
-		.mem = (void *)(64ul << 20),
-		.memsz = sizeof(code),
-	};
-
-	return syscall(SYS_kexec_load, 64ul << 20, 1ul, &segment,
-		       (unsigned long)KEXEC_ARCH_DEFAULT) ? -errno : 0;
-}
-
 FIXTURE_SETUP(race)
 {
 	struct race *race = &self->race;
@@ -355,12 +336,12 @@ FIXTURE_SETUP(race)
 		ASSERT_LE(0, race->files[i]);
 	}
 	atomic_store(&race->moving, -1);
-	ASSERT_EQ(0, load_old_style());
+	ASSERT_EQ(0, luo_load_old_style());
 }
 
 FIXTURE_TEARDOWN(race)
 {
-	syscall(SYS_kexec_load, 0ul, 0ul, NULL, 0ul);
+	luo_unload();
 }
 
 static unsigned int count_fns(const worker_fn *fns)
