@@ -589,14 +589,17 @@ static void check_charged(const struct scenario *s)
 }
 
 const struct scenario memory_scenarios[] = {
-	{ .name = "huge folios", .stage = { save_huge, hand_huge_on, split_huge } },
+	{ .name = "huge folios", .stage = { save_huge, hand_huge_on, split_huge },
+	  .mainline = true },
 	{ .name = "swapped out", .stage = { save_swapped, check_swapped } },
 	{ .name = "swapped out after an update",
 	  .stage = { save_for_swap, swap_restored_out } },
 	{ .name = "preserved under memory pressure",
 	  .stage = { save_under_pressure, check_under_pressure } },
-	{ .name = "freed if nobody wants it", .stage = { save_large, check_freed } },
-	{ .name = "freed after use", .stage = { save_large, check_freed_after_use } },
+	{ .name = "freed if nobody wants it", .stage = { save_large, check_freed },
+	  .mainline = true },
+	{ .name = "freed after use", .stage = { save_large, check_freed_after_use },
+	  .mainline = true },
 	{ .name = "charged to who retrieves", .stage = { save_large, check_charged } },
 	/* Its threads keep the CPUs busy from here on. */
 	{ .name = "written up to the jump", .stage = { save_written, check_written },

@@ -16,6 +16,8 @@
 struct scenario {
 	const char *name;
 	bool needs_module;
+	/* Holds where every other kernel is one of mainline, too. */
+	bool mainline;
 	/* What to do in the first kernel, the second and the third, if anything. */
 	void (*stage[STAGES])(const struct scenario *s);
 
@@ -37,11 +39,15 @@ extern const struct scenario file_scenarios[];
 extern const struct scenario memory_scenarios[];
 extern const struct scenario handler_scenarios[];
 extern const struct scenario last_scenarios[];
+/* Only where every other kernel is one of mainline. */
+extern const struct scenario interop_scenarios[];
 
 /* /dev/liveupdate */
 extern int dev;
 /* 1 for the first kernel */
 extern int stage;
+/* Every other kernel is one of mainline. */
+extern bool mainline;
 /* luo_test_handlers.ko */
 extern const char *module_path;
 
@@ -51,6 +57,11 @@ extern const char *module_path;
  */
 int outgoing(const struct scenario *s);
 int incoming(const struct scenario *s);
+
+/* This kernel knows our commands. */
+bool kernel_is_ours(void);
+/* This kernel does, and the one before was of mainline. */
+bool from_mainline(void);
 
 /* Load the next kernel; OPTIONS for kexec may be empty. Both return -errno. */
 int load_kernel(const char *options);

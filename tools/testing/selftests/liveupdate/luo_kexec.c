@@ -14,6 +14,7 @@
 
 int dev;
 int stage;
+bool mainline;
 const char *module_path;
 
 static const char *load_command;
@@ -28,6 +29,7 @@ static const struct scenario *const tables[] = {
 	file_scenarios,
 	memory_scenarios,
 	handler_scenarios,
+	interop_scenarios,
 	last_scenarios,
 };
 
@@ -43,6 +45,8 @@ static const char usage[] =
 	"                  \"kexec -s -l /boot/vmlinuz --reuse-cmdline\"\n"
 	"  --module FILE   luo_test_handlers.ko of these kernels; without it what\n"
 	"                  needs it is skipped\n"
+	"  --mainline      every other kernel is one of mainline: scenarios that hold\n"
+	"                  for both\n"
 	"  --only TEXT     scenarios whose name contains TEXT\n"
 	"  --list          print the names of scenarios\n"
 	"  --help          print this\n"
@@ -165,9 +169,15 @@ static const struct scenario health = {
 
 /* ---- results ---- */
 
-static bool chosen(const struct scenario *s)
+static bool holds(const struct scenario *s, const struct scenario *table)
 {
-	return s->stage[stage - 1] && (strstr(s->name, pattern) || s == &health);
+	return mainline ? s->mainline || table == interop_scenarios :
+			  table != interop_scenarios;
+}
+
+static bool chosen(const struct scenario *s, const struct scenario *table)
+{
+	return s->stage[stage - 1] && holds(s, table) && strstr(s->name, pattern);
 }
 
 /* Calls visit for each scenario of this stage; the sum of what it returns. */
@@ -179,7 +189,7 @@ static int visit_chosen(int (*visit)(const struct scenario *s, int number))
 
 	for (i = 0; i < ARRAY_SIZE(tables); i++) {
 		for (s = tables[i]; s->name; s++) {
-			if (chosen(s))
+			if (chosen(s, tables[i]))
 				sum += visit(s, ++number);
 		}
 	}
@@ -281,6 +291,7 @@ static const struct option options[] = {
 	{ "stage", required_argument, NULL, 's' },
 	{ "load", required_argument, NULL, 'l' },
 	{ "module", required_argument, NULL, 'm' },
+	{ "mainline", no_argument, NULL, 'M' },
 	{ "only", required_argument, NULL, 'o' },
 	{ "list", no_argument, NULL, 'L' },
 	{ "help", no_argument, NULL, 'h' },
@@ -303,6 +314,9 @@ int main(int argc, char **argv)
 			break;
 		case 'm':
 			module_path = optarg;
+			break;
+		case 'M':
+			mainline = true;
 			break;
 		case 'o':
 			pattern = optarg;
