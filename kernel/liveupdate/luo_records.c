@@ -231,14 +231,8 @@ static void luo_chain_trim(struct luo_chain *chain)
 	}
 }
 
-/**
- * luo_chain_remove - Give a record's place back.
- * @chain: Chain of the slot, with nothing left to take over.
- * @slot:  Slot with a record; has none afterwards.
- *
- * The last record of the chain moves into the hole.
- */
-void luo_chain_remove(struct luo_chain *chain, struct luo_slot *slot)
+/* The last record of the chain moves into the hole; its block may be empty then. */
+static void luo_chain_vacate(struct luo_chain *chain, struct luo_slot *slot)
 {
 	struct luo_block *last;
 	u32 tail;
@@ -261,7 +255,46 @@ void luo_chain_remove(struct luo_chain *chain, struct luo_slot *slot)
 	last->ser->count = tail;
 	chain->count--;
 	slot->block = NULL;
+}
+
+/**
+ * luo_chain_remove - Give a record's place back.
+ * @chain: Chain of the slot, with nothing left to take over.
+ * @slot:  Slot with a record; has none afterwards.
+ */
+void luo_chain_remove(struct luo_chain *chain, struct luo_slot *slot)
+{
+	luo_chain_vacate(chain, slot);
 	luo_chain_trim(chain);
+}
+
+/**
+ * luo_chain_drop_unowned - Remove the records that no slot owns.
+ * @chain: Chain, with nothing left to take over.
+ *
+ * From the end, so that only records that are kept move into the holes, and
+ * without freeing a block that is still to be visited.
+ *
+ * Return: number of records removed.
+ */
+u64 luo_chain_drop_unowned(struct luo_chain *chain)
+{
+	struct luo_block *block;
+	struct luo_slot slot;
+	u64 dropped = 0;
+	u32 i;
+
+	list_for_each_entry_reverse(block, &chain->blocks, node) {
+		for (i = block->ser->count; i-- > 0;) {
+			if (block->owners[i])
+				continue;
+			luo_slot_own(&slot, block, i);
+			luo_chain_vacate(chain, &slot);
+			dropped++;
+		}
+	}
+	luo_chain_trim(chain);
+	return dropped;
 }
 
 /**

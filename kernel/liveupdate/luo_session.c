@@ -410,23 +410,10 @@ static int luo_session_from_record(struct luo *luo, struct luo_block *block,
 	return 0;
 }
 
-/* From the end, so that only records that are kept move into the holes. */
 static void luo_sessions_drop_unusable(struct luo *luo)
 {
-	struct luo_block *block, *prev;
-	struct luo_slot slot;
-	u64 dropped = 0;
-	u32 i;
+	u64 dropped = luo_chain_drop_unowned(&luo->chain);
 
-	list_for_each_entry_safe_reverse(block, prev, &luo->chain.blocks, node) {
-		for (i = block->ser->count; i-- > 0;) {
-			if (block->owners[i])
-				continue;
-			luo_slot_own(&slot, block, i);
-			luo_chain_remove(&luo->chain, &slot);
-			dropped++;
-		}
-	}
 	if (dropped)
 		pr_warn("%llu sessions without a name of their own; their memory stays reserved\n",
 			dropped);
