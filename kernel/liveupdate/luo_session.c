@@ -587,33 +587,29 @@ static bool luo_name_taken(struct luo *luo, const char *name)
 	       luo_session_find(luo, LUO_INCOMING, name);
 }
 
-static void luo_session_choose_name(struct liveupdate_session *session)
+/* No two sessions get the same @n, so names that are cut stay different. */
+static void luo_session_rename(struct liveupdate_session *session,
+			       unsigned int *n)
 {
-	struct luo_session_ser *record = luo_session_record(session);
-	struct luo *luo = session->luo;
 	char name[LUO_SESSION_NAME_LENGTH];
 	char suffix[12];
-	unsigned int n = 0;
 
-	if (!luo_session_find(luo, LUO_OUTGOING, session->name)) {
-		memcpy(record->name, session->name, sizeof(record->name));
-		return;
-	}
 	do {
-		size_t len = snprintf(suffix, sizeof(suffix), "~%u", ++n);
+		size_t len = snprintf(suffix, sizeof(suffix), "~%u", ++*n);
 
 		snprintf(name, sizeof(name), "%.*s%s",
 			 (int)(sizeof(name) - 1 - len), session->name, suffix);
-	} while (luo_name_taken(luo, name));
+	} while (luo_name_taken(session->luo, name));
 
 	pr_warn("session %s was never finished and is handed over as %s\n",
 		session->name, name);
-	strscpy_pad(record->name, name);
+	strscpy_pad(luo_session_record(session)->name, name);
 }
 
 static void luo_sessions_choose_names(struct luo *luo)
 {
 	struct rb_node *node;
+	unsigned int n = 0;
 
 	guard(mutex)(&luo->lock);
 	if (!luo->count[LUO_OUTGOING].sessions || !luo->count[LUO_INCOMING].sessions)
@@ -623,8 +619,24 @@ static void luo_sessions_choose_names(struct luo *luo)
 		struct liveupdate_session *session =
 			rb_entry(node, struct liveupdate_session, by_name);
 
+		if (session->state != LUO_SESSION_DAMAGED &&
+		    luo_session_find(luo, LUO_OUTGOING, session->name))
+			luo_session_rename(session, &n);
+	}
+}
+
+static void luo_sessions_restore_names(struct luo *luo)
+{
+	struct rb_node *node;
+
+	guard(mutex)(&luo->lock);
+	for (node = rb_first(&luo->by_name[LUO_INCOMING]); node; node = rb_next(node)) {
+		struct liveupdate_session *session =
+			rb_entry(node, struct liveupdate_session, by_name);
+
 		if (session->state != LUO_SESSION_DAMAGED)
-			luo_session_choose_name(session);
+			memcpy(luo_session_record(session)->name, session->name,
+			       sizeof(session->name));
 	}
 }
 
@@ -678,4 +690,5 @@ void luo_sessions_uncarry(struct luo *luo)
 		luo_file_set_uncarry(session);
 		mutex_unlock(&session->lock);
 	}
+	luo_sessions_restore_names(luo);
 }
