@@ -22,7 +22,8 @@
 
 static const u8 luo_session_next_states[LUO_SESSION_STATES] = {
 	[LUO_SESSION_OUTGOING]	= BIT(LUO_SESSION_FINISHED),
-	[LUO_SESSION_INCOMING]	= BIT(LUO_SESSION_RETRIEVED),
+	[LUO_SESSION_INCOMING]	= BIT(LUO_SESSION_RETRIEVED) |
+				  BIT(LUO_SESSION_DAMAGED),
 	[LUO_SESSION_RETRIEVED]	= BIT(LUO_SESSION_INCOMING) |
 				  BIT(LUO_SESSION_FINISHED) |
 				  BIT(LUO_SESSION_DAMAGED),
@@ -504,6 +505,15 @@ static void luo_session_condemn(struct liveupdate_session *session)
 	luo_forget_incoming(luo);
 }
 
+static int luo_session_read_files(struct liveupdate_session *session)
+{
+	int err = luo_file_set_read(session);
+
+	if (err == -EBADMSG)
+		luo_session_condemn(session);
+	return err;
+}
+
 /**
  * luo_session_retrieve - Get an incoming session.
  * @luo:  Instance.
@@ -527,9 +537,7 @@ struct liveupdate_session *luo_session_retrieve(struct luo *luo, const char *nam
 		return session;
 
 	mutex_lock(&session->lock);
-	err = luo_file_set_read(session);
-	if (err == -EBADMSG)
-		luo_session_condemn(session);
+	err = luo_session_read_files(session);
 	mutex_unlock(&session->lock);
 	if (!err)
 		return session;
@@ -570,7 +578,7 @@ struct liveupdate_session *luo_session_lock_incoming(struct luo *luo,
 	mutex_lock(&session->lock);
 	err = session->state == LUO_SESSION_DAMAGED ? -EBADMSG :
 	      session->state == LUO_SESSION_FINISHED ? -ENOENT :
-						       luo_file_set_read(session);
+						       luo_session_read_files(session);
 	if (!err)
 		return session;
 
