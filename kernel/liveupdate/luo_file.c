@@ -878,23 +878,28 @@ int luo_file_set_finish(struct liveupdate_session *session)
 	return 0;
 }
 
+static void luo_file_forget(struct luo_file *f)
+{
+	luo_file_erase(f);
+	luo_file_unbind(f);
+	if (f->file)
+		fput(f->file);
+	kfree(f);
+}
+
 /**
- * luo_file_set_forget - Free what this kernel knows of files never retrieved.
+ * luo_file_set_forget - Free what this kernel knows of files.
  * @session: Incoming session, locked, that is to be dropped.
  *
- * What the previous kernel preserved for them stays reserved.
+ * What the previous kernel preserved for those never retrieved stays reserved.
  */
 void luo_file_set_forget(struct liveupdate_session *session)
 {
 	struct luo_file_set *files = &session->files;
 	struct rb_node *node;
 
-	while ((node = rb_first(&files->by_seq))) {
-		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
-
-		luo_file_erase(f);
-		kfree(f);
-	}
+	while ((node = rb_first(&files->by_seq)))
+		luo_file_forget(rb_entry(node, struct luo_file, by_seq));
 	luo_chain_free(&files->chain);
 }
 
