@@ -589,6 +589,28 @@ int luo_files_freeze(struct luo *luo)
 	return 0;
 }
 
+static int luo_file_carry(struct luo_file *f)
+{
+	int err;
+
+	f->retrieved_data = f->data;
+	f->retrieved_private = f->private_data;
+	err = luo_file_engage(f);
+	if (err)
+		f->private_data = f->retrieved_private;
+	return err;
+}
+
+/* The handler finds again what it left in retrieve. */
+static void luo_file_uncarry(struct luo_file *f)
+{
+	luo_file_disengage(f);
+	f->data = f->retrieved_data;
+	f->private_data = f->retrieved_private;
+	f->state = LUO_FILE_RETRIEVED;
+	luo_file_write_record(f);
+}
+
 /**
  * luo_file_set_carry - Preserve again what was retrieved and not finished.
  * @session: Incoming session, locked, of a frozen instance.
@@ -605,9 +627,7 @@ int luo_file_set_carry(struct liveupdate_session *session)
 
 		if (f->state != LUO_FILE_RETRIEVED)
 			continue;
-		f->retrieved_data = f->data;
-		f->retrieved_private = f->private_data;
-		err = luo_file_engage(f);
+		err = luo_file_carry(f);
 		if (err) {
 			pr_warn("session %s: token %llu was retrieved, not finished, and can't be preserved again: %pe\n",
 				session->name, f->token, ERR_PTR(err));
@@ -628,12 +648,8 @@ void luo_file_set_uncarry(struct liveupdate_session *session)
 	for (node = rb_last(&session->files.by_seq); node; node = rb_prev(node)) {
 		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
 
-		if (f->state != LUO_FILE_PRESERVED)
-			continue;
-		luo_file_disengage(f);
-		f->data = f->retrieved_data;
-		f->private_data = f->retrieved_private;
-		f->state = LUO_FILE_RETRIEVED;
+		if (f->state == LUO_FILE_PRESERVED)
+			luo_file_uncarry(f);
 	}
 }
 
