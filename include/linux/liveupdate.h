@@ -56,8 +56,8 @@ struct liveupdate_file_op_args {
  * @freeze:       The jump is near and userspace can no longer change the
  *                session: save what only now is final. May change
  *                @serialized_data. In order of preservation.
- * @unfreeze:     The jump was called off; undo a freeze that succeeded, in
- *                reverse order.
+ * @unfreeze:     The jump was called off; undo a freeze that succeeded, and
+ *                what it did to @serialized_data. In reverse order.
  * @retrieve:     Make the file from @serialized_data and set @file. After
  *                -ENOMEM or -ENODEV it is called again if userspace asks again
  *                and must find everything as it was; any other error is final.

@@ -181,6 +181,7 @@ static void luo_op_call_void(struct luo_file *f, const char *name,
 	op(&args);
 	luo_op_end(f, name, 0, begin);
 	f->private_data = args.private_data;
+	f->data = args.serialized_data;
 }
 
 static bool luo_op_can_finish(struct luo_file *f)
@@ -552,6 +553,7 @@ static void luo_file_unfreeze(struct luo_file *f)
 	if (f->handler->ops->unfreeze)
 		luo_op_call_void(f, "unfreeze", f->handler->ops->unfreeze);
 	f->state = LUO_FILE_PRESERVED;
+	luo_file_write_record(f);
 }
 
 /**
