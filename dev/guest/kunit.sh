@@ -1,0 +1,28 @@
+#!/bin/sh
+# The results of the KUnit suites that ran at boot; KTAP on stdout.
+# shellcheck source=dev/guest/health.sh
+. /guest/health.sh
+
+set -- /sys/kernel/debug/kunit/*/results
+if [ ! -e "$1" ]; then
+	echo "Bail out! no suite ran: see the kernel's log"
+	exit 1
+fi
+echo "TAP version 13"
+echo "1..$(($# + 1))"
+n=0
+status=0
+for suite in "$@"; do
+	n=$((n + 1))
+	# Each file is a test of its own: what is not indented is said here again.
+	sed -n '/^ /p' "$suite"
+	if grep -q '^ok ' "$suite"; then verdict=ok; else verdict='not ok'; status=1; fi
+	echo "$verdict $n $(basename "$(dirname "$suite")")"
+done
+if healthy; then
+	echo "ok $((n + 1)) kernel is healthy"
+else
+	echo "not ok $((n + 1)) kernel is healthy"
+	status=1
+fi
+exit $status
