@@ -173,4 +173,3 @@ def place(title, titles):
 def is_entry(block):
     lines = block.split("\n")
     return len(lines) > 1 and re.match(r"[A-Z]:\t", lines[1]) and not re.match(r"[A-Z]:\s", lines[0])
-

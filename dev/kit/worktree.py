@@ -133,7 +133,8 @@ def plan(commits):
         else:
             lost.append(path)
     if lost:
-        raise Failure(f"build/linux: edited there and changed here: {' '.join(lost)}: run 'make refresh' (or remove the edit)")
+        raise Failure(f"build/linux: edited there and changed here: {' '.join(lost)}: "
+                      "run 'make refresh' (or remove the edit)")
     return wanted, kept
 
 
@@ -174,7 +175,8 @@ def update(series=None):
     unpack_base()
     head = git_line("rev-parse", "-q", "--verify", "HEAD", check=False) or None
     if head != built():
-        raise Failure(f"build/linux: has commits of its own: run 'git -C {LINUX} reset --soft {BUILT_REF}', then 'make refresh'")
+        raise Failure("build/linux: has commits of its own: "
+                      f"run 'git -C {LINUX} reset --soft {BUILT_REF}', then 'make refresh'")
     wanted = input_of(series)
     if head and INPUT.exists() and INPUT.read_text() == wanted:
         count, kept = 0, list(edits())
