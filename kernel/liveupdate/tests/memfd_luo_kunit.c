@@ -1,0 +1,611 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Records of memfds: mm/memfd_luo.c.
+ *
+ * What a previous kernel might have left is made from pages that are marked as
+ * if they waited to be restored. The handler under test is the one that is
+ * registered.
+ */
+
+#include <kunit/test.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/io.h>
+#include <linux/memfd.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/shmem_fs.h>
+#include <linux/kho/abi/memfd.h>
+#include <uapi/linux/memfd.h>
+
+#include "../../kexec_handover_internal.h"
+#include "luo_test.h"
+
+#define RECORD_FLAGS	(MEMFD_FOLIO_DIRTY | MEMFD_FOLIO_UPTODATE)
+#define PER_PAGE	(PAGE_SIZE / sizeof(struct memfd_folio_ser))
+#define FILE_PAGES	8
+#define FILE_SIZE	(7 * PAGE_SIZE + 100)
+#define LARGE_ORDER	2
+#define HANDLE_BLOCKS	64
+
+/* A handle that is valid until a test damages it, and all that belongs to it. */
+struct handle {
+	struct kunit *test;
+	struct memfd_ser *ser;
+	struct memfd_ext_ser *ext;
+	struct kho_vmalloc_chunk *chunk;
+	struct memfd_folio_ser *records;
+	void *blocks[HANDLE_BLOCKS];
+	unsigned int nr_blocks;
+};
+
+/* ---- blocks that wait to be restored ---- */
+
+static void block_free(void *block)
+{
+	int order = kho_block_order(virt_to_phys(block));
+	struct page *page = virt_to_page(block);
+
+	/* Whoever restored it has freed it. */
+	if (order < 0)
+		return;
+	kho_unmark_block(page);
+	adjust_managed_page_count(page, 1L << order);
+	__free_pages(page, order);
+}
+
+static void *block_new(struct handle *h, unsigned int order)
+{
+	struct page *page = alloc_pages(GFP_KERNEL | __GFP_ZERO, order);
+
+	KUNIT_ASSERT_NOT_NULL(h->test, page);
+	KUNIT_ASSERT_LT(h->test, h->nr_blocks, HANDLE_BLOCKS);
+	/* It becomes the page allocator's again when it is restored. */
+	adjust_managed_page_count(page, -(1L << order));
+	kho_mark_block(page, order);
+	KUNIT_ASSERT_EQ(h->test, 0, kunit_add_action_or_reset(h->test, block_free,
+							      page_address(page)));
+	h->blocks[h->nr_blocks++] = page_address(page);
+	return page_address(page);
+}
+
+static unsigned int blocks_left(const struct handle *h)
+{
+	unsigned int i, left = 0;
+
+	for (i = 0; i < h->nr_blocks; i++)
+		left += kho_block_order(virt_to_phys(h->blocks[i])) >= 0;
+	return left;
+}
+
+/* ---- handles ---- */
+
+static u8 content_of(u64 index)
+{
+	return 0x10 + index;
+}
+
+static void add_folio(struct handle *h, u64 index, unsigned int order)
+{
+	void *folio = block_new(h, order);
+	struct memfd_folio_ser *record = &h->records[h->ser->nr_folios++];
+	unsigned int i;
+
+	for (i = 0; i < 1U << order; i++)
+		memset(folio + i * PAGE_SIZE, content_of(index + i), PAGE_SIZE);
+	record->pfn_flags = PHYS_PFN(virt_to_phys(folio)) | RECORD_FLAGS;
+	record->index = index;
+}
+
+/* Records in blocks of @order pages. */
+static struct handle *handle_new(struct kunit *test, unsigned int order)
+{
+	struct handle *h = kunit_kzalloc(test, sizeof(*h), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, h);
+	h->test = test;
+	h->ser = block_new(h, 0);
+	h->ext = (void *)(h->ser + 1);
+	h->chunk = block_new(h, 0);
+	h->records = block_new(h, order);
+
+	h->ser->size = FILE_SIZE;
+	h->ser->pos = 12345;
+	h->ser->folios.first = virt_to_phys(h->chunk);
+	h->ser->folios.total_pages = 1 << order;
+	h->ser->folios.flags = KHO_VMALLOC_ALLOC;
+	h->ser->folios.order = order;
+	h->chunk->phys[0] = virt_to_phys(h->records);
+	h->ext->magic = MEMFD_EXT_MAGIC;
+	h->ext->version = MEMFD_EXT_VERSION;
+	h->ext->mode = 0640;
+	strscpy(h->ext->name, "guest");
+	return h;
+}
+
+/* Pages 0 and 2, a hole around each, and pages 4 to 7 in one folio. */
+static struct handle *handle_with_folios(struct kunit *test)
+{
+	struct handle *h = handle_new(test, 0);
+
+	add_folio(h, 0, 0);
+	add_folio(h, 2, 0);
+	add_folio(h, 4, LARGE_ORDER);
+	return h;
+}
+
+/* ---- the handler ---- */
+
+static const struct liveupdate_file_ops *memfd_ops(void)
+{
+	struct liveupdate_file_handler *fh;
+
+	guard(rwsem_read)(&luo_get()->handlers_lock);
+	list_for_each_entry(fh, &luo_get()->handlers, node) {
+		if (!strcmp(fh->compatible, MEMFD_LUO_FORMAT))
+			return fh->ops;
+	}
+	return NULL;
+}
+
+static int memfd_test_init(struct kunit *test)
+{
+	if (!liveupdate_enabled())
+		kunit_skip(test, "needs kho=on liveupdate=on");
+	if (!memfd_ops())
+		kunit_skip(test, "needs LIVEUPDATE_MEMFD");
+	return luo_test_init(test);
+}
+
+static void memfd_test_exit(struct kunit *test)
+{
+	if (test->priv)
+		luo_test_exit(test);
+}
+
+static int retrieve_at(u64 data, struct file **file)
+{
+	struct liveupdate_file_op_args args = { .serialized_data = data };
+	int err = memfd_ops()->retrieve(&args);
+
+	*file = args.file;
+	return err;
+}
+
+static int retrieve(struct handle *h, struct file **file)
+{
+	return retrieve_at(virt_to_phys(h->ser), file);
+}
+
+static void finish_at(u64 data, int status)
+{
+	struct liveupdate_file_op_args args = {
+		.serialized_data = data,
+		.retrieve_status = status,
+	};
+
+	memfd_ops()->finish(&args);
+}
+
+static void finish(struct handle *h, int status)
+{
+	finish_at(virt_to_phys(h->ser), status);
+}
+
+static struct file *retrieved(struct handle *h)
+{
+	struct file *file;
+
+	KUNIT_ASSERT_EQ(h->test, retrieve(h, &file), 0);
+	return file;
+}
+
+static void put_file(struct file *file)
+{
+	fput(file);
+	flush_delayed_fput();
+}
+
+/* Every byte of the page is @byte, up to the end of the file. */
+static void expect_page(struct kunit *test, struct file *file, u64 index, u8 byte)
+{
+	loff_t pos = index << PAGE_SHIFT;
+	u8 *page = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	ssize_t len;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	len = kernel_read(file, page, PAGE_SIZE, &pos);
+	KUNIT_EXPECT_EQ(test, len, min_t(loff_t, PAGE_SIZE, i_size_read(file_inode(file)) -
+					 (index << PAGE_SHIFT)));
+	KUNIT_EXPECT_TRUE_MSG(test, len > 0 && !memchr_inv(page, byte, len),
+			      "page %llu", index);
+	kunit_kfree(test, page);
+}
+
+/* ---- valid handles ---- */
+
+static void file_is_as_it_was(struct kunit *test)
+{
+	struct handle *h = handle_with_folios(test);
+	struct file *file;
+	u64 i;
+
+	h->ser->seals = F_SEAL_SEAL | F_SEAL_GROW;
+	file = retrieved(h);
+	for (i = 0; i < FILE_PAGES; i++)
+		expect_page(test, file, i, i == 1 || i == 3 ? 0 : content_of(i));
+	KUNIT_EXPECT_EQ(test, i_size_read(file_inode(file)), FILE_SIZE);
+	KUNIT_EXPECT_EQ(test, file->f_pos, 12345);
+	KUNIT_EXPECT_EQ(test, memfd_fcntl(file, F_GET_SEALS, 0), F_SEAL_SEAL | F_SEAL_GROW);
+	KUNIT_EXPECT_EQ(test, file_inode(file)->i_mode, S_IFREG | 0640);
+	KUNIT_EXPECT_STREQ(test, file->f_path.dentry->d_name.name, "memfd:guest");
+	KUNIT_EXPECT_EQ(test, SHMEM_I(file_inode(file))->alloced, 2 + (1 << LARGE_ORDER));
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	finish(h, 1);
+	put_file(file);
+}
+
+static void file_without_folios_is_a_hole(struct kunit *test)
+{
+	struct handle *h = handle_new(test, 0);
+	struct file *file;
+
+	memset(&h->ser->folios, 0, sizeof(h->ser->folios));
+	file = retrieved(h);
+	expect_page(test, file, 0, 0);
+	expect_page(test, file, FILE_PAGES - 1, 0);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 2);
+	put_file(file);
+}
+
+static void records_may_lie_in_larger_blocks(struct kunit *test)
+{
+	struct handle *h = handle_new(test, 1);
+	struct file *file;
+	u64 i;
+
+	h->ser->size = 40 * PAGE_SIZE;
+	/* A record in the second page, and more than go into the file at once. */
+	h->ser->nr_folios = PER_PAGE - 20;
+	for (i = 0; i < 40; i++)
+		add_folio(h, i, 0);
+	file = retrieved(h);
+	for (i = 0; i < 40; i++)
+		expect_page(test, file, i, content_of(i));
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	put_file(file);
+}
+
+static void memory_never_written_is_cleared(struct kunit *test)
+{
+	struct handle *h = handle_with_folios(test);
+	struct file *file;
+
+	h->records[1].pfn_flags &= ~MEMFD_FOLIO_UPTODATE;
+	file = retrieved(h);
+	expect_page(test, file, 0, content_of(0));
+	expect_page(test, file, 2, 0);
+	put_file(file);
+}
+
+static void extension_of_the_future_is_read(struct kunit *test)
+{
+	struct handle *h = handle_with_folios(test);
+	struct file *file;
+
+	h->ext->version = MEMFD_EXT_VERSION + 1;
+	file = retrieved(h);
+	KUNIT_EXPECT_STREQ(test, file->f_path.dentry->d_name.name, "memfd:guest");
+	put_file(file);
+}
+
+struct mode_row {
+	const char *name;
+	u32 seals;
+	umode_t mode;
+};
+
+#define WRITE_SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
+
+static const struct mode_row mode_rows[] = {
+	{ "no seal", 0, 0777 },
+	{ "a write seal", F_SEAL_WRITE, 0777 },
+	{ "no execute bits, ever", F_SEAL_EXEC, 0666 },
+	{ "and one of the other seals", F_SEAL_EXEC | F_SEAL_GROW, 0666 },
+	{ "execute bits that stay", F_SEAL_EXEC | WRITE_SEALS, 0777 },
+};
+KUNIT_ARRAY_PARAM_DESC(mode, mode_rows, name);
+
+static void mode_is_guessed_without_an_extension(struct kunit *test)
+{
+	const struct mode_row *row = test->param_value;
+	struct handle *h = handle_with_folios(test);
+	struct file *file;
+
+	memset(h->ext, 0, sizeof(*h->ext));
+	h->ser->seals = row->seals;
+	file = retrieved(h);
+	KUNIT_EXPECT_EQ(test, file_inode(file)->i_mode, S_IFREG | row->mode);
+	KUNIT_EXPECT_STREQ(test, file->f_path.dentry->d_name.name, "memfd:");
+	KUNIT_EXPECT_EQ(test, memfd_fcntl(file, F_GET_SEALS, 0), row->seals);
+	put_file(file);
+}
+
+static void file_nobody_retrieves_is_freed(struct kunit *test)
+{
+	struct handle *h = handle_with_folios(test);
+
+	finish(h, 0);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+}
+
+/* ---- damaged handles ---- */
+
+static void size_is_none(struct handle *h)
+{
+	h->ser->size = U64_MAX;
+}
+
+static void position_is_negative(struct handle *h)
+{
+	h->ser->pos = U64_MAX;
+}
+
+static void seal_is_unknown(struct handle *h)
+{
+	h->ser->seals = BIT(31);
+}
+
+static void flag_is_unknown(struct handle *h)
+{
+	h->ser->flags = 1;
+}
+
+static void mode_has_more_bits(struct handle *h)
+{
+	h->ext->mode = S_IFDIR | 0777;
+}
+
+static void owner_is_none(struct handle *h)
+{
+	h->ext->uid = U32_MAX;
+}
+
+static void group_is_none(struct handle *h)
+{
+	h->ext->gid = U32_MAX;
+}
+
+static void name_does_not_end(struct handle *h)
+{
+	memset(h->ext->name, 'x', sizeof(h->ext->name));
+}
+
+static void area_is_of_no_order(struct handle *h)
+{
+	h->ser->folios.order = MAX_PAGE_ORDER + 1;
+}
+
+static void area_has_more_pages_than_said(struct handle *h)
+{
+	h->ser->folios.total_pages = 0;
+}
+
+static void area_has_fewer_pages_than_said(struct handle *h)
+{
+	h->ser->folios.total_pages = 2;
+}
+
+static void block_is_larger_than_said(struct handle *h)
+{
+	h->chunk->phys[0] = virt_to_phys(block_new(h, 1));
+}
+
+static void records_are_cut_off(struct handle *h)
+{
+	h->ser->nr_folios = PER_PAGE + 1;
+}
+
+static void chunk_is_nowhere(struct handle *h)
+{
+	h->ser->folios.first = 0x123;
+}
+
+static void chunk_leads_to_itself(struct handle *h)
+{
+	h->chunk->next = virt_to_phys(h->chunk);
+}
+
+static void empty_chunk_leads_to_itself(struct handle *h)
+{
+	h->chunk->phys[0] = 0;
+	chunk_leads_to_itself(h);
+}
+
+static void next_chunk_is_nowhere(struct handle *h)
+{
+	h->chunk->next = PHYS_ADDR_MAX & PAGE_MASK;
+}
+
+static void records_are_nowhere(struct handle *h)
+{
+	h->chunk->phys[0] = virt_to_phys(h);
+}
+
+static void records_come_twice(struct handle *h)
+{
+	h->chunk->phys[1] = h->chunk->phys[0];
+	h->ser->folios.total_pages = 2;
+}
+
+static void folio_is_nowhere(struct handle *h)
+{
+	h->records[1].pfn_flags = MEMFD_FOLIO_PFN_MASK | RECORD_FLAGS;
+}
+
+static void folio_comes_twice(struct handle *h)
+{
+	h->records[1].pfn_flags = h->records[0].pfn_flags;
+}
+
+static void place_comes_twice(struct handle *h)
+{
+	h->records[1].index = h->records[0].index;
+}
+
+static void index_is_beyond_the_end(struct handle *h)
+{
+	h->records[1].index = FILE_PAGES;
+}
+
+static void index_is_not_aligned(struct handle *h)
+{
+	h->records[2].index = 3;
+}
+
+static void record_has_unknown_flags(struct handle *h)
+{
+	h->records[0].pfn_flags |= BIT_ULL(54);
+}
+
+static void more_than_fits(struct handle *h)
+{
+	u64 i;
+
+	h->ser->nr_folios = PER_PAGE;
+	for (i = 0; i < PER_PAGE; i++)
+		h->records[i] = h->records[2];
+}
+
+static void folio_is_too_large(struct handle *h)
+{
+	add_folio(h, 0, MAX_PAGECACHE_ORDER + 1);
+}
+
+static void records_without_folio(struct handle *h)
+{
+	h->records[0].pfn_flags = 0;
+	h->records[1].pfn_flags = RECORD_FLAGS;
+}
+
+/* @left: blocks that stay reserved, as nobody can say what they are. */
+struct damage_row {
+	const char *name;
+	void (*damage)(struct handle *h);
+	int err;
+	unsigned int left;
+};
+
+static const struct damage_row damage_rows[] = {
+	{ "size is none", size_is_none, -EBADMSG, 0 },
+	{ "position is negative", position_is_negative, -EBADMSG, 0 },
+	{ "seal is unknown", seal_is_unknown, -EOPNOTSUPP, 0 },
+	{ "flag is unknown", flag_is_unknown, -EOPNOTSUPP, 0 },
+	{ "mode has more bits", mode_has_more_bits, -EBADMSG, 0 },
+	{ "owner is none", owner_is_none, -EBADMSG, 0 },
+	{ "group is none", group_is_none, -EBADMSG, 0 },
+	{ "name does not end", name_does_not_end, -EBADMSG, 0 },
+	{ "area is of no order", area_is_of_no_order, -EBADMSG, 5 },
+	{ "area has more pages than said", area_has_more_pages_than_said, -EBADMSG, 4 },
+	{ "area has fewer pages than said", area_has_fewer_pages_than_said, -EBADMSG, 0 },
+	{ "block is larger than said", block_is_larger_than_said, -EBADMSG, 5 },
+	{ "records are cut off", records_are_cut_off, -EBADMSG, 0 },
+	{ "chunk is nowhere", chunk_is_nowhere, -EBADMSG, 5 },
+	{ "chunk leads to itself", chunk_leads_to_itself, -EBADMSG, 0 },
+	{ "empty chunk leads to itself", empty_chunk_leads_to_itself, -EBADMSG, 4 },
+	{ "next chunk is nowhere", next_chunk_is_nowhere, -EBADMSG, 0 },
+	{ "records are nowhere", records_are_nowhere, -EBADMSG, 4 },
+	{ "records come twice", records_come_twice, -EBADMSG, 0 },
+	{ "folio is nowhere", folio_is_nowhere, -EBADMSG, 1 },
+	{ "folio comes twice", folio_comes_twice, -EBADMSG, 1 },
+	{ "place comes twice", place_comes_twice, -EBADMSG, 0 },
+	{ "index is beyond the end", index_is_beyond_the_end, -EBADMSG, 1 },
+	{ "index is not aligned", index_is_not_aligned, -EBADMSG, 1 },
+	{ "record has unknown flags", record_has_unknown_flags, -EBADMSG, 1 },
+	{ "more than fits", more_than_fits, -EBADMSG, 2 },
+	{ "folio is too large", folio_is_too_large, -EOPNOTSUPP, 0 },
+	{ "records without folio", records_without_folio, 0, 2 },
+};
+KUNIT_ARRAY_PARAM_DESC(damage, damage_rows, name);
+
+static void damaged_handle_gives_no_file_and_what_is_known_is_freed(struct kunit *test)
+{
+	const struct damage_row *row = test->param_value;
+	struct handle *h = handle_with_folios(test);
+	struct file *file = NULL;
+	int err;
+
+	row->damage(h);
+	err = retrieve(h, &file);
+	KUNIT_EXPECT_EQ(test, err, row->err);
+	if (file)
+		put_file(file);
+	finish(h, err ?: 1);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), row->left);
+}
+
+static void handle_is_nowhere(struct kunit *test)
+{
+	struct handle *h = handle_with_folios(test);
+	const u64 places[] = {
+		0, 1, virt_to_phys(h->ser) + 8, virt_to_phys(h),
+		PHYS_ADDR_MAX & PAGE_MASK, virt_to_phys(block_new(h, 1)),
+	};
+	struct file *file;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(places); i++)
+		KUNIT_EXPECT_EQ(test, retrieve_at(places[i], &file), -EBADMSG);
+	for (i = 0; i < ARRAY_SIZE(places) - 1; i++)
+		finish_at(places[i], -EBADMSG);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+}
+
+static void retrieve_that_lacks_memory_can_be_tried_again(struct kunit *test)
+{
+	unsigned int nth, failures = 0;
+	struct handle *h;
+	struct file *file;
+	bool done;
+	int err;
+
+	luo_test_need_fail_alloc(luo_test_of(test));
+	for (nth = 1, done = true; done; nth++) {
+		h = handle_with_folios(test);
+		luo_test_fail_alloc(nth);
+		err = retrieve(h, &file);
+		done = luo_test_fail_alloc_done();
+		if (err) {
+			failures++;
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+			KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+			file = retrieved(h);
+		}
+		expect_page(test, file, 4, content_of(4));
+		put_file(file);
+	}
+	KUNIT_EXPECT_GT(test, failures, 0);
+}
+
+static struct kunit_case memfd_luo_cases[] = {
+	KUNIT_CASE(file_is_as_it_was),
+	KUNIT_CASE(file_without_folios_is_a_hole),
+	KUNIT_CASE(records_may_lie_in_larger_blocks),
+	KUNIT_CASE(memory_never_written_is_cleared),
+	KUNIT_CASE(extension_of_the_future_is_read),
+	KUNIT_CASE_PARAM(mode_is_guessed_without_an_extension, mode_gen_params),
+	KUNIT_CASE(file_nobody_retrieves_is_freed),
+	KUNIT_CASE_PARAM(damaged_handle_gives_no_file_and_what_is_known_is_freed,
+			 damage_gen_params),
+	KUNIT_CASE(handle_is_nowhere),
+	KUNIT_CASE(retrieve_that_lacks_memory_can_be_tried_again),
+	{}
+};
+
+static struct kunit_suite memfd_luo_suite = {
+	.name = "memfd_luo",
+	.init = memfd_test_init,
+	.exit = memfd_test_exit,
+	.test_cases = memfd_luo_cases,
+};
+kunit_test_suite(memfd_luo_suite);
