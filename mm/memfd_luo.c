@@ -966,6 +966,8 @@ static struct liveupdate_file_handler memfd_luo_handler = {
 	.compatible	= MEMFD_LUO_FORMAT,
 };
 
+LIVEUPDATE_READS(MEMFD_LUO_FORMAT);
+
 static int __init memfd_luo_init(void)
 {
 	int err = liveupdate_register_file_handler(&memfd_luo_handler);

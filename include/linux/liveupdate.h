@@ -7,6 +7,7 @@
 #ifndef _LINUX_LIVEUPDATE_H
 #define _LINUX_LIVEUPDATE_H
 
+#include <linux/compiler.h>
 #include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/jump_label.h>
@@ -19,6 +20,17 @@ struct liveupdate_file_handler;
 struct liveupdate_flb;
 struct liveupdate_session;
 struct module;
+
+/**
+ * LIVEUPDATE_READS - Say in the kernel's image what it can take over.
+ * @_formats: Names of formats, separated by a space.
+ *
+ * For who wants to know before the kernel is loaded: `luoctl check` looks for
+ * these strings.
+ */
+#define LIVEUPDATE_READS(_formats)					\
+	static const char __UNIQUE_ID(liveupdate_reads)[] __used =	\
+		"liveupdate-reads: " _formats
 
 /**
  * struct liveupdate_file_op_args - What a file operation is told.

@@ -14,6 +14,7 @@
 #include <linux/kstrtox.h>
 #include <linux/mm.h>
 #include <linux/timex.h>
+#include <linux/kho/abi/kexec_handover.h>
 
 #ifdef CONFIG_X86
 #include <asm/tsc.h>
@@ -31,6 +32,8 @@ struct luo_blob_ser {
 };
 
 static_assert(sizeof(struct luo_blob_ser) == 64);
+
+LIVEUPDATE_READS(KHO_FDT_COMPATIBLE " " LUO_FORMAT);
 
 DEFINE_STATIC_KEY_FALSE(liveupdate_key);
 EXPORT_SYMBOL_GPL(liveupdate_key);
