@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * State that is damaged on its way to the next kernel, whichever kernel wrote
+ * it: it is found in /dev/mem by what stands there, and written over.
+ *
+ * What a kernel reads when it boots is damaged before the jump, records after it:
+ * mainline writes them last, and they are read when the device is opened.
+ */
+
+#include <stddef.h>
+
+#include "../kselftest.h"
+#include "luo_test.h"
+
+#define PAGE		4096
+#define HURT		"hurt"
+#define WHOLE		"whole"
+#define FILE_SIZE	0x100000
+
+#ifndef __packed
+#define __packed	__attribute__((__packed__))
+#endif
+
+static int mem;
+static int changed;
+
+static const char usage[] =
+	"Usage: luo_damage save KIND | luo_damage check KIND\n"
+	"Save two sessions; in the next kernel, check that nothing is gone but what\n"
+	"KIND says was damaged, which is done in the one kernel or in the other.\n"
+	"\n"
+	"Kinds: tree, root, chain, block, count, handler, data, folios. Needs /dev/mem, of a kernel\n"
+	"without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 wrong arguments.\n";
+
+struct record {
+	__u8 name[64];
+	__u64 files;
+	__u64 count;
+} __packed;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "luo_damage: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void put(__u64 pa, const void *bytes, size_t len)
+{
+	if (pwrite(mem, bytes, len, pa) != (ssize_t)len)
+		die("/dev/mem");
+	changed++;
+}
+
+static void put_number(__u64 pa, __u64 number)
+{
+	put(pa, &number, sizeof(number));
+}
+
+static __u64 number_at(__u64 pa)
+{
+	__u64 number;
+
+	if (pread(mem, &number, sizeof(number), pa) != sizeof(number))
+		die("/dev/mem");
+	return number;
+}
+
+/* ---- kinds ---- */
+
+static void hurt_tree(__u64 pa, const unsigned char *page)
+{
+	static const unsigned char magic[] = { 0xd0, 0x0d, 0xfe, 0xed };
+	const char *at;
+
+	if (memcmp(page, magic, sizeof(magic)))
+		return;
+	at = memmem(page, PAGE, "kho-v4", sizeof("kho-v4"));
+	if (at)
+		put(pa + (at - (const char *)page), "kho-v1", 6);
+}
+
+static void hurt_root(__u64 pa, const unsigned char *page)
+{
+	if (!memcmp(page, "luo-v5\0", 8))
+		put(pa, "luo-v1", 6);
+}
+
+/* What is done to the record at pa, and to the block of its files. */
+static void hurt_chain(__u64 pa, const struct record *record)
+{
+	put_number(record->files, 0x123456789000);
+}
+
+/* More records than there is space for. */
+static void hurt_block(__u64 pa, const struct record *record)
+{
+	put_number(record->files + 8, PAGE / 64);
+}
+
+static void hurt_count(__u64 pa, const struct record *record)
+{
+	put_number(pa + offsetof(struct record, count), record->count + 1);
+}
+
+static void hurt_handler(__u64 pa, const struct record *record)
+{
+	put(record->files + 16, "nobody-v1", sizeof("nobody-v1"));
+}
+
+static void hurt_data(__u64 pa, const struct record *record)
+{
+	put_number(record->files + 16 + 48, 0x1000);
+}
+
+/* One folio more than the list of the first file has. */
+static void hurt_folios(__u64 pa, const struct record *record)
+{
+	__u64 count = number_at(record->files + 16 + 48) + 24;
+
+	put_number(count, number_at(count) + 1);
+}
+
+typedef void (*page_fn)(__u64 pa, const unsigned char *page);
+typedef void (*record_fn)(__u64 pa, const struct record *record);
+
+static const struct kind {
+	const char *name;
+	page_fn page;
+	record_fn record;
+	/* What becomes of both sessions, and of the first file of the hurt one... */
+	int whole, hurt, file;
+	/* ...which is not finished as long as its handler may come. */
+	int finish;
+} kinds[] = {
+	{ "tree", .page = hurt_tree, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "root", .page = hurt_root, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "chain", .record = hurt_chain, .hurt = -EBADMSG },
+	{ "block", .record = hurt_block, .hurt = -EBADMSG },
+	{ "count", .record = hurt_count, .hurt = -EBADMSG },
+	{ "handler", .record = hurt_handler, .file = -ENODEV, .finish = -ENODEV },
+	{ "data", .record = hurt_data, .file = -EBADMSG },
+	{ "folios", .record = hurt_folios, .file = -EBADMSG },
+	{ }
+};
+
+/*
+ * Session records stand 80 bytes apart behind a head of 16: the address of the
+ * next block, and how many there are.
+ */
+static void hurt_records(const struct kind *kind, __u64 pa, const unsigned char *page)
+{
+	struct record record;
+	__u64 head[2], i, at;
+
+	memcpy(head, page, sizeof(head));
+	if (head[0] % PAGE || head[1] > (PAGE - sizeof(head)) / sizeof(record))
+		return;
+	for (i = 0; i < head[1]; i++) {
+		at = sizeof(head) + i * sizeof(record);
+		memcpy(&record, page + at, sizeof(record));
+		if (memcmp(record.name, HURT, sizeof(HURT)) || record.count != 2 ||
+		    !record.files || record.files % PAGE)
+			continue;
+		kind->record(pa + at, &record);
+	}
+}
+
+static void look_at(const struct kind *kind, __u64 start, __u64 end)
+{
+	static unsigned char pages[64 * PAGE];
+	ssize_t len, at;
+	__u64 pa;
+
+	for (pa = start & ~(PAGE - 1ull); pa < end; pa += len) {
+		len = pread(mem, pages, end - pa < sizeof(pages) ? end - pa : sizeof(pages), pa);
+		len = len > 0 ? len & -PAGE : 0;
+		for (at = 0; at < len; at += PAGE) {
+			if (kind->page)
+				kind->page(pa + at, pages + at);
+			else
+				hurt_records(kind, pa + at, pages + at);
+		}
+		/* What can't be read is passed over. */
+		len = len ?: PAGE;
+	}
+}
+
+static int damage(const struct kind *kind)
+{
+	unsigned long long start, end;
+	char line[256];
+	FILE *f = fopen("/proc/iomem", "re");
+
+	mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	if (mem < 0 || !f)
+		die("/dev/mem");
+	while (fgets(line, sizeof(line), f)) {
+		if (line[0] == ' ' || !strstr(line, "System RAM"))
+			continue;
+		/* Below 1 MiB there is nothing of ours. */
+		if (sscanf(line, "%llx-%llx", &start, &end) == 2 && start >= 1 << 20)
+			look_at(kind, start, end + 1);
+	}
+	fclose(f);
+	close(mem);
+	if (changed)
+		return 0;
+	fprintf(stderr, "luo_damage: %s: not found in memory\n", kind->name);
+	return 1;
+}
+
+/* ---- sessions ---- */
+
+static int save(int dev, const char *name, int files)
+{
+	int session = luo_create(dev, name), i, fd, err = 0;
+
+	for (i = 1; i <= files && session >= 0 && !err; i++) {
+		fd = luo_filled_memfd(FILE_SIZE, i);
+		err = fd < 0 ? fd : luo_preserve(session, fd, i);
+	}
+	return session < 0 ? session : err;
+}
+
+static int open_device(void)
+{
+	int dev = luo_open();
+
+	if (dev >= 0)
+		return dev;
+	errno = -dev;
+	die(LUO_DEVICE);
+	return -1;
+}
+
+/* Sessions are there as long as this process is, so it stays. */
+static int save_both(const struct kind *kind)
+{
+	int dev = open_device();
+	int err = save(dev, HURT, 2) ?: save(dev, WHOLE, 1);
+
+	if (err) {
+		errno = -err;
+		die("sessions are not preserved");
+	}
+	if (kind->page && damage(kind))
+		return 1;
+	if (daemon(1, 1))
+		die("daemon");
+	pause();
+	return 0;
+}
+
+static int expect(const char *what, int wanted, int seen)
+{
+	if (seen == wanted || (!wanted && seen > 0))
+		return 0;
+	printf("# %s: %d instead of %d\n", what, seen, wanted);
+	return 1;
+}
+
+static int check_file(int session, __u64 token, int wanted)
+{
+	int fd = luo_retrieve_fd(session, token);
+
+	if (expect("file", wanted, fd))
+		return 1;
+	return wanted ? 0 : expect("content", 0, luo_verify(fd, 0, FILE_SIZE, token));
+}
+
+static int check_both(const struct kind *kind)
+{
+	int dev, session, bad;
+
+	if (kind->record && damage(kind))
+		return 1;
+	dev = open_device();
+	session = luo_retrieve(dev, WHOLE);
+	bad = expect("session " WHOLE, kind->whole, session);
+	if (session >= 0)
+		bad |= check_file(session, 1, 0) | expect("finish", 0, luo_finish(session));
+
+	session = luo_retrieve(dev, HURT);
+	bad |= expect("session " HURT, kind->hurt, session);
+	if (session >= 0)
+		bad |= check_file(session, 1, kind->file) | check_file(session, 2, 0) |
+		       expect("finish", kind->finish, luo_finish(session));
+	return bad;
+}
+
+int main(int argc, char **argv)
+{
+	const struct kind *kind = kinds;
+
+	while (argc == 3 && kind->name && strcmp(kind->name, argv[2]))
+		kind++;
+	if (argc == 3 && kind->name && !strcmp(argv[1], "save"))
+		return save_both(kind);
+	if (argc == 3 && kind->name && !strcmp(argv[1], "check"))
+		return check_both(kind);
+	fputs(usage, stderr);
+	return 2;
+}
