@@ -60,8 +60,11 @@ int incoming(const struct scenario *s);
 
 /* This kernel knows our commands. */
 bool kernel_is_ours(void);
-/* This kernel does, and the one before was of mainline. */
-bool from_mainline(void);
+/* A kernel of mainline has preserved, or restored, what is to be checked. */
+bool preserved_by_mainline(void);
+bool restored_by_mainline(void);
+/* What the seals of a file have become. */
+int seals_after(int seals);
 
 /* Load the next kernel; OPTIONS for kexec may be empty. Both return -errno. */
 int load_kernel(const char *options);
