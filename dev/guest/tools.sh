@@ -61,8 +61,14 @@ goes_back_half_way() {
 		lists incoming 2 vm1
 }
 
+# A kernel of an older format, for luoctl at least.
+make_old_image() { printf '\177ELF Linux version 6.18 \0kho-v1\0' >/tmp/old; }
+loaded() { [ "$(cat /sys/kernel/kexec_loaded)" = 1 ]; }
+loads() { luoctl load /boot/bzImage -- --reuse-cmdline && loaded; }
+loads_nothing_else() { fails 1 "kernel that can't read kho-v4" luoctl load /tmp/old && loaded; }
+
 first_kernel() {
-	echo "1..26"
+	echo "1..29"
 	ok "a wrong verb is a usage error" fails 2 "unknown verb \`x'" luoctl x
 	ok "a missing name is a usage error" fails 2 "finish" luoctl finish
 	ok "a surplus word is a usage error" fails 2 "unexpected argument \`x'" luoctl info x
@@ -79,6 +85,11 @@ first_kernel() {
 	ok "another guest starts" start run vm1
 	ok "no update without a loaded kernel" \
 		fails 1 "no kernel is loaded" agent update vm0
+	make_old_image
+	ok "a kernel that would lose the sessions is not loaded" \
+		fails 1 "luoctl: load: /tmp/old: a kernel that can't read kho-v4" luoctl load /tmp/old
+	ok "one that takes them over is" loads
+	ok "it stays loaded when another is not" loads_nothing_else
 	load_next -c || fail "kexec -c did not load the next kernel"
 	ok "the update is called off for vm0" update_called_off vm0
 	ok "the update is called off for vm1" update_called_off vm1
@@ -96,7 +107,7 @@ first_kernel() {
 fails_selftest() { ! luo-vmm selftest --memory 8 --corrupt; }
 
 second_kernel() {
-	test=19
+	test=22
 	ok "looking at a session leaves it where it is" \
 		eval "lists_two_files vm0 && lists_two_files vm0 && lists incoming 2 vm0"
 	ok "the state is updated" test "$(luoctl state)" = updated

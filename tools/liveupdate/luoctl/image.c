@@ -301,6 +301,27 @@ static const char *find_kernel(struct bytes *image)
 	return packing ? unpack(packing, image) : NULL;
 }
 
+/* Each kernel has its version in a string that begins like this, and a digit. */
+#define BANNER	"Linux version "
+
+static bool has_banner(const struct bytes *kernel)
+{
+	const char *at = (const char *)kernel->data, *end = at + kernel->len;
+
+	while ((at = memmem(at, end - at, BANNER, strlen(BANNER)))) {
+		at += strlen(BANNER);
+		if (at < end && isdigit((unsigned char)*at))
+			return true;
+	}
+	return false;
+}
+
+static bool is_kernel(const struct bytes *image)
+{
+	return (has(image, 0, "\177ELF", 4) || has(image, 0x38, "ARM\x64", 4)) &&
+	       has_banner(image);
+}
+
 const char *image_formats(const char *path, struct formats *formats)
 {
 	struct bytes image;
@@ -314,7 +335,7 @@ const char *image_formats(const char *path, struct formats *formats)
 	error = error ?: find_kernel(&image);
 	if (error)
 		return error;
-	if (!has(&image, 0, "\177ELF", 4) && !has(&image, 0x38, "ARM\x64", 4))
+	if (!is_kernel(&image))
 		return "not a kernel image";
 	formats->count = 0;
 	find_formats(&image, formats);

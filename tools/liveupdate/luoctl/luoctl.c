@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * luoctl: look at live update sessions, end those nobody claims, and tell
- * whether a kernel can take them over.
+ * luoctl: look at live update sessions, end those nobody claims, tell whether a
+ * kernel can take them over, and load it.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -239,7 +239,7 @@ static int add_own_formats(struct context *ctx, struct formats *needed)
 
 	if (!file)
 		return fail(ctx, SYSFS_ABI, errno == ENOENT ?
-			    "live update is off in this kernel: name the formats to look for" :
+			    "this kernel does not tell its formats: name those to look for" :
 			    strerror(errno));
 	while (fscanf(file, "%47s", name) == 1)
 		formats_add(needed, name, strlen(name));
@@ -261,48 +261,90 @@ static void add_handlers(struct formats *needed)
 		fclose(file);
 }
 
-static int find_needed(struct context *ctx, struct formats *needed)
+/* What a kernel has to read to take over from this one now. */
+static int find_held(struct context *ctx, struct formats *needed)
 {
-	char **name;
-	int status;
+	int status = add_own_formats(ctx, needed);
 
-	for (name = ctx->more; *name; name++) {
-		if (!formats_add(needed, *name, strlen(*name)))
-			return fail(ctx, *name, "not the name of a format");
-	}
-	if (needed->count)
-		return EXIT_DONE;
-	status = add_own_formats(ctx, needed);
 	if (status == EXIT_DONE)
 		add_handlers(needed);
 	return status;
 }
 
+static int find_needed(struct context *ctx, struct formats *needed)
+{
+	char **name;
+
+	for (name = ctx->more; *name; name++) {
+		if (!formats_add(needed, *name, strlen(*name)))
+			return fail(ctx, *name, "not the name of a format");
+	}
+	return needed->count ? EXIT_DONE : find_held(ctx, needed);
+}
+
+static int compare(struct context *ctx, const char *path,
+		   const struct formats *known, const struct formats *needed)
+{
+	char reason[128];
+	int i;
+
+	if (!known->count)
+		return fail(ctx, path, "a kernel that takes nothing over");
+	for (i = 0; i < needed->count; i++) {
+		if (formats_has(known, needed->names[i]))
+			continue;
+		snprintf(reason, sizeof(reason), "a kernel that can't read %s",
+			 needed->names[i]);
+		return fail(ctx, path, reason);
+	}
+	return EXIT_DONE;
+}
+
 static int check_image(struct context *ctx, const char *path)
 {
 	struct formats needed = {}, known = {};
-	int i, status = find_needed(ctx, &needed);
-	const char *error;
-	char reason[128];
+	const char *error = image_formats(path, &known);
+	int i, status;
 
-	if (status != EXIT_DONE)
-		return status;
-	error = image_formats(path, &known);
 	if (error)
 		return fail(ctx, path, error);
 	for (i = 0; i < known.count; i++)
 		printf("%s\n", known.names[i]);
 	fflush(stdout);
-	if (!known.count)
-		return fail(ctx, path, "a kernel that takes nothing over");
-	for (i = 0; i < needed.count; i++) {
-		if (formats_has(&known, needed.names[i]))
-			continue;
-		snprintf(reason, sizeof(reason), "a kernel that can't read %s",
-			 needed.names[i]);
-		return fail(ctx, path, reason);
-	}
-	return EXIT_DONE;
+	status = find_needed(ctx, &needed);
+	return status == EXIT_DONE ? compare(ctx, path, &known, &needed) : status;
+}
+
+#define KEXEC_OPTIONS	60
+
+/* Returns only if it was not done. */
+static int run_kexec(struct context *ctx, const char *path)
+{
+	char *argv[KEXEC_OPTIONS + 5] = { "kexec", "-s", "-l", (char *)path };
+	int count = 0;
+
+	while (ctx->more[count])
+		count++;
+	if (count > KEXEC_OPTIONS)
+		return fail(ctx, path, "too many options for kexec");
+	memcpy(argv + 4, ctx->more, count * sizeof(argv[0]));
+	execvp(argv[0], argv);
+	return fail(ctx, "kexec", errno == ENOENT ?
+		    "not found: install kexec-tools" : strerror(errno));
+}
+
+static int load_image(struct context *ctx, const char *path)
+{
+	struct formats needed = {}, known = {};
+	const char *error = image_formats(path, &known);
+	int status;
+
+	if (error)
+		return fail(ctx, path, error);
+	status = find_held(ctx, &needed);
+	if (status == EXIT_DONE)
+		status = compare(ctx, path, &known, &needed);
+	return status == EXIT_DONE ? run_kexec(ctx, path) : status;
 }
 
 enum argument {
@@ -328,6 +370,8 @@ static const struct verb {
 	  ARGUMENT_NEEDED, true, finish_session },
 	{ "check", "IMAGE", "can that kernel take over from this one?",
 	  ARGUMENT_NEEDED_AND_MORE, false, check_image },
+	{ "load", "IMAGE", "load that kernel by kexec if it can",
+	  ARGUMENT_NEEDED_AND_MORE, false, load_image },
 	{ "state", "", "normal, frozen or updated",
 	  ARGUMENT_NONE, false, show_state },
 };
@@ -338,7 +382,8 @@ static void print_help(void)
 
 	printf("Show and end live update sessions, check the next kernel.\n\n");
 	printf("Usage: luoctl [--no-header] VERB [NAME]\n"
-	       "       luoctl check IMAGE [FORMAT]...\n\nVerbs:\n");
+	       "       luoctl check IMAGE [FORMAT]...\n"
+	       "       luoctl load IMAGE [-- KEXEC-OPTION...]\n\nVerbs:\n");
 	for (i = 0; i < ARRAY_SIZE(verbs); i++)
 		printf("  %-7s %-7s %s\n", verbs[i].name,
 		       verbs[i].argument_help, verbs[i].help);
