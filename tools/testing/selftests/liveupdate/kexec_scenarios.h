@@ -38,6 +38,7 @@ extern const struct scenario session_scenarios[];
 extern const struct scenario file_scenarios[];
 extern const struct scenario memory_scenarios[];
 extern const struct scenario handler_scenarios[];
+extern const struct scenario map_scenarios[];
 extern const struct scenario last_scenarios[];
 /* Only where every other kernel is one of mainline. */
 extern const struct scenario interop_scenarios[];

@@ -29,6 +29,7 @@ static const struct scenario *const tables[] = {
 	file_scenarios,
 	memory_scenarios,
 	handler_scenarios,
+	map_scenarios,
 	interop_scenarios,
 	last_scenarios,
 };

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The map of preserved memory, damaged on its way to the next kernel: what has
+ * become doubtful is lost, the rest is not, and no memory has two owners.
+ *
+ * The map is found through debugfs and written through /dev/mem right before
+ * the jump. Pages of a preserved memfd stand in for nodes: they are where KHO
+ * can preserve them, and known to be ours.
+ */
+
+#include <endian.h>
+
+#include "kexec_scenarios.h"
+
+#define PAGE		4096
+#define KEY_BITS	52
+#define LEAF_SHIFT	15
+#define TABLE_SHIFT	9
+#define TABLE_ENTRIES	512
+#define ROOT_LEVEL	5
+
+#define KHO_OUT		"/sys/kernel/debug/kho/out/"
+#define MAP_PROPERTY	"preserved-memory-map"
+
+#define FDT_PROP	3
+#define FDT_NOP		4
+
+/* Tokens */
+#define WHOLE		1
+#define HURT		2
+
+#define HURT_PAGES	64
+#define HURT_SIZE	(HURT_PAGES * PAGE)
+
+struct row {
+	const char *name;
+	void (*damage)(struct row *row);
+	/* What becomes of the file that is hurt. */
+	int err;
+	/* The file, and how many of its pages are in use as nodes. */
+	char *hurt;
+	unsigned int nodes;
+};
+
+static int mem = -1;
+static __u64 root;
+
+static __u64 get(__u64 pa)
+{
+	__u64 value = 0;
+
+	if (pread(mem, &value, sizeof(value), pa) != sizeof(value))
+		printf("    # can't read %llx: %s\n", pa, strerror(errno));
+	return value;
+}
+
+static void put(__u64 pa, __u64 value)
+{
+	if (!pa)
+		return;
+	if (pwrite(mem, &value, sizeof(value), pa) != sizeof(value))
+		printf("    # can't write %llx: %s\n", pa, strerror(errno));
+}
+
+/* ---- where the map is ---- */
+
+static __u32 fdt_cell(const char *fdt, size_t at)
+{
+	__u32 cell;
+
+	memcpy(&cell, fdt + at, sizeof(cell));
+	return be32toh(cell);
+}
+
+/* The properties of the root node come before its subnodes. */
+static __u64 fdt_root_property(const char *fdt, const char *name)
+{
+	size_t at = fdt_cell(fdt, 8), strings = fdt_cell(fdt, 12);
+	__u64 value;
+
+	at += 8;	/* FDT_BEGIN_NODE, and a name that is empty */
+	while (at < PAGE - 24) {
+		__u32 token = fdt_cell(fdt, at), len;
+
+		at += 4;
+		if (token == FDT_NOP)
+			continue;
+		if (token != FDT_PROP)
+			break;
+		len = fdt_cell(fdt, at);
+		if (!strcmp(fdt + strings + fdt_cell(fdt, at + 4), name)) {
+			memcpy(&value, fdt + at + 8, sizeof(value));
+			return value;
+		}
+		at += 8 + ((len + 3) & ~3);
+	}
+	return 0;
+}
+
+static __u64 map_root(void)
+{
+	int fd = open(KHO_OUT "fdt", O_RDONLY | O_CLOEXEC);
+	char fdt[PAGE] = {};
+
+	CHECK_FD(fd);
+	CHECK_AT_LEAST(40, read(fd, fdt, sizeof(fdt)));
+	close(fd);
+	return fdt_root_property(fdt, MAP_PROPERTY);
+}
+
+/* ---- what is in it ---- */
+
+static __u64 key_of(__u64 pfn, unsigned int order)
+{
+	return 1ull << (KEY_BITS - order) | pfn >> order;
+}
+
+static __u64 slot_in(__u64 table, __u64 key, int level)
+{
+	unsigned int shift = LEAF_SHIFT + (level - 1) * TABLE_SHIFT;
+
+	return table + (key >> shift & (TABLE_ENTRIES - 1)) * sizeof(__u64);
+}
+
+/* The node of a level that @key leads to, or 0. */
+static __u64 node_of(__u64 key, int level)
+{
+	__u64 node = root;
+	int l;
+
+	for (l = ROOT_LEVEL; l > level && node; l--)
+		node = get(slot_in(node, key, l));
+	return node;
+}
+
+/* ---- a file that can be hurt ---- */
+
+static __u64 hurt_pfn(const struct row *row, unsigned int page)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	__u64 entry = 0;
+
+	if (pread(pagemap, &entry, 8, (uintptr_t)(row->hurt + page * PAGE) / PAGE * 8) != 8)
+		entry = 0;
+	close(pagemap);
+	return entry & ((1ull << 55) - 1);
+}
+
+/* An empty node; as a block of the file it is doubtful from then on. */
+static __u64 take_node(struct row *row)
+{
+	memset(row->hurt + row->nodes * PAGE, 0, PAGE);
+	return hurt_pfn(row, row->nodes++) * PAGE;
+}
+
+/* The first of two neighbours among its pages, of which the first is even. */
+static __u64 hurt_pair(const struct row *row)
+{
+	unsigned int i, j;
+	__u64 pfn;
+
+	for (i = 0; i < HURT_PAGES; i++) {
+		pfn = hurt_pfn(row, i);
+		for (j = 0; j < HURT_PAGES && !(pfn & 1); j++) {
+			if (hurt_pfn(row, j) == pfn + 1)
+				return pfn;
+		}
+	}
+	return 0;
+}
+
+/* ---- changes of the map ---- */
+
+static void set_bit_of(__u64 leaf, __u64 key)
+{
+	__u64 word = leaf + (key & ((1 << LEAF_SHIFT) - 1)) / 64 * 8;
+
+	put(word, get(word) | 1ull << (key % 64));
+}
+
+static void add_block(struct row *row, __u64 pfn, unsigned int order)
+{
+	__u64 key = key_of(pfn, order), node = root, slot;
+	int level;
+
+	for (level = ROOT_LEVEL; level; level--) {
+		slot = slot_in(node, key, level);
+		if (!get(slot))
+			put(slot, take_node(row));
+		node = get(slot);
+	}
+	set_bit_of(node, key);
+}
+
+/* Memory that the next kernel boots from: nothing in it can be preserved. */
+static __u64 scratch_start(int area)
+{
+	unsigned long long start = 0;
+	char line[32];
+	FILE *f = fopen(KHO_OUT "scratch_phys", "re");
+
+	while (f && area-- >= 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "%llx", &start);
+	if (f)
+		fclose(f);
+	return start / PAGE;
+}
+
+/*
+ * Where no leaf is for single pages of scratch memory. Each caller gets
+ * another place.
+ */
+static __u64 empty_slot(__u64 *key)
+{
+	static __u64 used;
+	__u64 pfn = scratch_start(1), slot;
+	unsigned int tries;
+
+	for (tries = 0; tries < 16; tries++, pfn += 1 << LEAF_SHIFT) {
+		*key = key_of(pfn, 0);
+		slot = slot_in(node_of(*key, 1), *key, 1);
+		if (!get(slot) && slot > used) {
+			used = slot;
+			return slot;
+		}
+	}
+	printf("    # no empty slot\n");
+	return 0;
+}
+
+/* ---- kinds of damage ---- */
+
+static void overlap(struct row *row)
+{
+	add_block(row, hurt_pair(row), 1);
+}
+
+static void claim_foreign_memory(struct row *row)
+{
+	int area;
+
+	for (area = 0; area < 3; area++) {
+		add_block(row, scratch_start(area), 0);
+		add_block(row, scratch_start(area) & ~511ull, 9);
+	}
+	add_block(row, 0, 0);
+	add_block(row, 0, 18);
+	add_block(row, 1ull << 36, 0);
+}
+
+static void link_what_is_no_node(struct row *row)
+{
+	__u64 key;
+
+	put(empty_slot(&key), 0x123);
+	put(empty_slot(&key), scratch_start(1) * PAGE);
+	put(root + 400 * sizeof(__u64), take_node(row));
+	put(root + 401 * sizeof(__u64), 1ull << 45);
+}
+
+static void use_a_block_as_node(struct row *row)
+{
+	__u64 key, slot = empty_slot(&key), node = take_node(row);
+
+	set_bit_of(node, key);
+	put(slot, node);
+}
+
+static void give_a_node_two_parents(struct row *row)
+{
+	__u64 key, slot = empty_slot(&key), node = take_node(row);
+
+	set_bit_of(node, key);
+	put(slot, node);
+	put(empty_slot(&key), node);
+}
+
+static void link_the_root(struct row *row)
+{
+	__u64 key;
+
+	put(empty_slot(&key), root);
+}
+
+static void link_an_empty_leaf(struct row *row)
+{
+	__u64 key;
+
+	put(empty_slot(&key), take_node(row));
+}
+
+static struct row rows[] = {
+	{ "map: block that overlaps", overlap, -EBADMSG },
+	{ "map: blocks of foreign memory", claim_foreign_memory, -EBADMSG },
+	{ "map: what is no node", link_what_is_no_node },
+	{ "map: block that is a node", use_a_block_as_node, -EBADMSG },
+	{ "map: node with two parents", give_a_node_two_parents, -EBADMSG },
+	{ "map: circle", link_the_root },
+	{ "map: leaf without blocks", link_an_empty_leaf },
+	{ }
+};
+
+static struct row *row_of(const struct scenario *s)
+{
+	struct row *row = rows;
+
+	while (strcmp(row->name, s->name))
+		row++;
+	return row;
+}
+
+/* ---- before and after ---- */
+
+static void save_whole_and_hurt(const struct scenario *s)
+{
+	struct row *row = row_of(s);
+	int session = outgoing(s), fd;
+	char *map;
+
+	CHECK_FD(session);
+	CHECK_OK(luo_preserve(session, luo_filled_memfd(MIB, WHOLE), WHOLE));
+	fd = luo_filled_memfd(HURT_SIZE, HURT);
+	CHECK_FD(fd);
+	/* From now on it stays where it is. */
+	CHECK_OK(luo_preserve(session, fd, HURT));
+	map = mmap(NULL, HURT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	CHECK(map != MAP_FAILED);
+	if (mem < 0)
+		mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	CHECK_FD(mem);
+	root = map_root();
+	CHECK(root);
+	CHECK(hurt_pair(&(struct row){ .hurt = map }));
+	row->hurt = map;
+}
+
+/* Once, for all rows that are ready. */
+static void damage_map(void)
+{
+	struct row *row;
+
+	for (row = rows; row->name; row++) {
+		if (row->hurt)
+			row->damage(row);
+		row->hurt = NULL;
+	}
+}
+
+static void check_whole_and_hurt(const struct scenario *s)
+{
+	const struct row *row = row_of(s);
+	int session = incoming(s), fd;
+
+	CHECK_FD(session);
+	fd = luo_retrieve_fd(session, HURT);
+	if (row->err)
+		CHECK_EQ(row->err, fd);
+	else
+		CHECK_FD(fd);
+	fd = luo_retrieve_fd(session, WHOLE);
+	CHECK_FD(fd);
+	CHECK_OK(luo_verify(fd, 0, MIB, WHOLE));
+	CHECK_OK(luo_finish(session));
+}
+
+/* One for each row. */
+#define SCENARIO(_name)								\
+	{ .name = _name, .stage = { save_whole_and_hurt, check_whole_and_hurt }, \
+	  .jump = damage_map }
+
+const struct scenario map_scenarios[] = {
+	SCENARIO("map: block that overlaps"),
+	SCENARIO("map: blocks of foreign memory"),
+	SCENARIO("map: what is no node"),
+	SCENARIO("map: block that is a node"),
+	SCENARIO("map: node with two parents"),
+	SCENARIO("map: circle"),
+	SCENARIO("map: leaf without blocks"),
+	{ }
+};
