@@ -19,6 +19,10 @@ demo: deps      ## a VM survives an update of its host's kernel
 	@dev/demo
 test: deps      ## all suites (T=PATTERN: those that match)
 	@dev/test
+coverage: deps  ## which lines and branches of the series the tests run
+	@dev/coverage
+mutants: deps   ## break the code in one place after the other: do the tests notice?
+	@dev/mutants
 shell: kernel   ## a shell in the built kernel, in QEMU
 	@dev/shell
 series: tree    ## build/series: what would be mailed, checked
@@ -28,4 +32,4 @@ series-build: tree ## compile each patch of the series by itself
 clean:          ## remove build/
 	@dev/clean
 
-.PHONY: help deps tree refresh kernel demo test shell series series-build clean
+.PHONY: help deps tree refresh kernel demo test coverage mutants shell series series-build clean

@@ -4,6 +4,10 @@
 # shellcheck source=dev/guest/lib.sh disable=SC2154 # only is set by the kernel
 . /guest/lib.sh
 
-exec luo_kexec --stage "$stage" --only "${only:-}" \
+luo_kexec --stage "$stage" --only "${only:-}" \
 	--load '. /guest/lib.sh; load_next >&2' \
+	--before-jump '. /guest/lib.sh; save_coverage' \
 	--module /lib/luo_test_handlers.ko
+status=$?
+save_coverage
+exit $status

@@ -2,6 +2,8 @@
 # The results of the KUnit suites that ran at boot; KTAP on stdout.
 # shellcheck source=dev/guest/health.sh
 . /guest/health.sh
+# shellcheck source=dev/guest/lib.sh
+. /guest/lib.sh
 
 set -- /sys/kernel/debug/kunit/*/results
 if [ ! -e "$1" ]; then
@@ -26,4 +28,5 @@ else
 	echo "not ok $((n + 1)) kernel is healthy"
 	status=1
 fi
+save_coverage
 exit $status

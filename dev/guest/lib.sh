@@ -17,6 +17,13 @@ load_next() {
 	rm /tmp/next
 }
 
+# save_coverage: in a kernel of CONFIG=coverage, say which code has run so far.
+save_coverage() {
+	find /sys/kernel/debug/gcov -name '*.gcda' 2>/dev/null | while read -r file; do
+		echo "# gcda $stage $(basename "$file" .gcda) $(gzip <"$file" | base64 | tr -d '\n')"
+	done
+}
+
 # What was written to the results channel is sent before the kernel goes away.
 drain() { stty -F /dev/ttyS1 raw -echo; }
 

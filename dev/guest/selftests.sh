@@ -2,6 +2,8 @@
 # The kernel's selftests in /selftests, by their own runner; KTAP on stdout.
 # shellcheck source=dev/guest/health.sh
 . /guest/health.sh
+# shellcheck source=dev/guest/lib.sh
+. /guest/lib.sh
 
 echo "TAP version 13"
 echo "1..2"
@@ -12,8 +14,12 @@ fi
 cd /selftests || exit
 # The runner appends to it.
 ln -s /proc/self/fd/1 /dev/stdout
+# shellcheck disable=SC2154 # only is set by the kernel
+what=${only:+-t liveupdate:$only}
 # What the runner shows of a program's results as a comment are subtests here.
-./run_kselftest.sh -c liveupdate >>/tmp/results 2>&1
+# shellcheck disable=SC2086 # two words
+./run_kselftest.sh ${what:--c liveupdate} >>/tmp/results 2>&1
 sed 's/^# /    /; s/^/    /' /tmp/results
 if grep -q '^not ok' /tmp/results; then echo "not ok 1 selftests"; else echo "ok 1 selftests"; fi
 if healthy; then echo "ok 2 kernel is healthy"; else echo "not ok 2 kernel is healthy"; fi
+save_coverage

@@ -18,6 +18,7 @@ bool mainline;
 const char *module_path;
 
 static const char *load_command;
+static const char *last_command = "";
 static const char *pattern = "";
 static bool loaded;
 
@@ -44,6 +45,8 @@ static const char usage[] =
 	"  --load COMMAND  shell command that loads the next kernel; options for\n"
 	"                  kexec are appended. For example\n"
 	"                  \"kexec -s -l /boot/vmlinuz --reuse-cmdline\"\n"
+	"  --before-jump COMMAND\n"
+	"                  shell command that is run when all is done but the jump\n"
 	"  --module FILE   luo_test_handlers.ko of these kernels; without it what\n"
 	"                  needs it is skipped\n"
 	"  --mainline      every other kernel is one of mainline: scenarios that hold\n"
@@ -255,6 +258,9 @@ static int end_stage(void)
 		if (err)
 			return bail_out("next kernel can't be loaded", err);
 	}
+	fflush(stdout);
+	if (system(last_command))
+		return bail_out("command before the jump", -EIO);
 	if (stage == 1) {
 		close(dev);
 		visit_chosen(before_jump);
@@ -291,6 +297,7 @@ static int print_name(const struct scenario *s, int number)
 static const struct option options[] = {
 	{ "stage", required_argument, NULL, 's' },
 	{ "load", required_argument, NULL, 'l' },
+	{ "before-jump", required_argument, NULL, 'b' },
 	{ "module", required_argument, NULL, 'm' },
 	{ "mainline", no_argument, NULL, 'M' },
 	{ "only", required_argument, NULL, 'o' },
@@ -312,6 +319,9 @@ int main(int argc, char **argv)
 			break;
 		case 'l':
 			load_command = optarg;
+			break;
+		case 'b':
+			last_command = optarg;
 			break;
 		case 'm':
 			module_path = optarg;
