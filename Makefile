@@ -23,6 +23,8 @@ coverage: deps  ## which lines and branches of the series the tests run
 	@dev/coverage
 mutants: deps   ## break the code in one place after the other: do the tests notice?
 	@dev/mutants
+interop: deps   ## updates to mainline 7.3 and back (long)
+	@dev/interop
 shell: kernel   ## a shell in the built kernel, in QEMU
 	@dev/shell
 series: tree    ## build/series: what would be mailed, checked
@@ -32,4 +34,4 @@ series-build: tree ## compile each patch of the series by itself
 clean:          ## remove build/
 	@dev/clean
 
-.PHONY: help deps tree refresh kernel demo test coverage mutants shell series series-build clean
+.PHONY: help deps tree refresh kernel demo test coverage mutants interop shell series series-build clean
