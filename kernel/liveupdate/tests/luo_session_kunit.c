@@ -765,11 +765,49 @@ static void root_may_lead_to_itself(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "x"), ERR_PTR(-ENOENT));
 }
 
+static int read_by_create(struct luo_test *t)
+{
+	struct liveupdate_session *s = luo_session_create(&t->luo, "new");
+
+	if (IS_ERR(s))
+		return PTR_ERR(s);
+	luo_session_close(s);
+	return 0;
+}
+
+static int read_by_retrieve(struct luo_test *t)
+{
+	struct liveupdate_session *s = luo_session_retrieve(&t->luo, "b");
+
+	if (IS_ERR(s))
+		return PTR_ERR(s);
+	luo_session_give_back(s);
+	return 0;
+}
+
+static int read_by_lock(struct luo_test *t)
+{
+	return lock_and_unlock(t, "b");
+}
+
+struct reader_row {
+	const char *name;
+	int (*read)(struct luo_test *t);
+};
+
+static const struct reader_row reader_rows[] = {
+	{ "create", read_by_create },
+	{ "retrieve", read_by_retrieve },
+	{ "lock", read_by_lock },
+};
+KUNIT_ARRAY_PARAM_DESC(reader, reader_rows, name);
+
 static void reading_sessions_goes_on_when_there_is_memory_again(struct kunit *test)
 {
 	static const char * const names[] = { "a?b", "", "ca", "?d" };
+	const struct reader_row *row = test->param_value;
 	struct luo_test *t = luo_test_of(test);
-	unsigned int nth, failures = 0;
+	unsigned int nth, failures = 0, unread = 0;
 	struct luo_root_ser *root;
 	bool done;
 	int err;
@@ -780,18 +818,19 @@ static void reading_sessions_goes_on_when_there_is_memory_again(struct kunit *te
 		root->sessions = previous_sessions(t, names, ARRAY_SIZE(names));
 		luo_test_restart(t, root);
 		luo_test_fail_alloc(nth);
-		err = luo_sessions_read(&t->luo);
+		err = row->read(t);
 		done = luo_test_fail_alloc_done();
 		if (err) {
 			failures++;
+			unread += !t->luo.sessions_read;
 			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
-			KUNIT_EXPECT_FALSE(test, t->luo.sessions_read);
-			KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
+			KUNIT_EXPECT_EQ(test, row->read(t), 0);
 		}
 		KUNIT_EXPECT_EQ(test, t->luo.count[LUO_INCOMING].sessions, 4);
 		luo_test_expect_handed_over(t, "a{} d{} b{} c{}");
 	}
 	KUNIT_EXPECT_GT(test, failures, 0);
+	KUNIT_EXPECT_GT(test, unread, 0);
 }
 
 /* ---- an instance ---- */
@@ -835,7 +874,7 @@ static struct kunit_case luo_session_cases[] = {
 	KUNIT_CASE(sessions_before_a_damaged_block_are_kept),
 	KUNIT_CASE(root_that_leads_nowhere_leaves_no_sessions),
 	KUNIT_CASE(root_may_lead_to_itself),
-	KUNIT_CASE(reading_sessions_goes_on_when_there_is_memory_again),
+	KUNIT_CASE_PARAM(reading_sessions_goes_on_when_there_is_memory_again, reader_gen_params),
 	KUNIT_CASE(instance_without_a_root_page_does_not_start),
 	{}
 };

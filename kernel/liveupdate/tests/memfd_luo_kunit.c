@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Records of memfds: mm/memfd_luo.c.
+ * The handler of memfds and its records: mm/memfd_luo.c.
  *
  * What a previous kernel might have left is made from pages that are marked as
  * if they waited to be restored. The handler under test is the one that is
@@ -587,6 +587,115 @@ static void retrieve_that_lacks_memory_can_be_tried_again(struct kunit *test)
 	KUNIT_EXPECT_GT(test, failures, 0);
 }
 
+/* ---- the old kernel's side ---- */
+
+static struct file *memfd_new(struct kunit *test, u64 pages)
+{
+	struct file *file = memfd_file_setup("memfd:kunit", 0);
+	loff_t pos = 0;
+	u8 *page = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	while (pos < pages << PAGE_SHIFT)
+		KUNIT_ASSERT_EQ(test, kernel_write(file, page, PAGE_SIZE, &pos), PAGE_SIZE);
+	return file;
+}
+
+static void fill(struct kunit *test, struct file *file, u64 index)
+{
+	loff_t pos = index << PAGE_SHIFT;
+	u8 byte = content_of(index);
+
+	KUNIT_ASSERT_EQ(test, kernel_write(file, &byte, 1, &pos), 1);
+}
+
+static void expect_free(struct kunit *test, struct file *file)
+{
+	KUNIT_EXPECT_EQ(test, memfd_fcntl(file, F_GET_SEALS, 0), F_SEAL_SEAL);
+	KUNIT_EXPECT_FALSE(test, SHMEM_I(file_inode(file))->seals &
+				 (SHMEM_SEAL_HELD | SHMEM_SEAL_FROZEN));
+	KUNIT_EXPECT_FALSE(test, mapping_tagged(file->f_mapping, SHMEM_TAG_FILLED));
+	KUNIT_EXPECT_FALSE(test, mapping_unevictable(file->f_mapping));
+	KUNIT_EXPECT_TRUE(test, mapping_gfp_mask(file->f_mapping) & __GFP_MOVABLE);
+}
+
+static void preserve_that_lacks_memory_leaves_the_file_free(struct kunit *test)
+{
+	struct file *file = memfd_new(test, PER_PAGE + 1);
+	struct liveupdate_file_op_args args = { .file = file };
+	unsigned int nth, failures = 0;
+	bool done;
+	int err;
+
+	luo_test_need_fail_alloc(luo_test_of(test));
+	luo_test_page_failures(test, true);
+	for (nth = 1, done = true; done; nth++) {
+		luo_test_fail_alloc(nth);
+		err = memfd_ops()->preserve(&args);
+		done = luo_test_fail_alloc_done();
+		if (err) {
+			failures++;
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+		} else {
+			memfd_ops()->unpreserve(&args);
+		}
+		expect_free(test, file);
+	}
+	luo_test_page_failures(test, false);
+	KUNIT_EXPECT_GT(test, failures, 0);
+	put_file(file);
+}
+
+/* Freeze needs memory for what filled a hole and is not recorded yet. */
+static void freeze_that_lacks_memory_can_be_tried_again(struct kunit *test)
+{
+	struct file *file = memfd_new(test, PER_PAGE);
+	struct liveupdate_file_op_args args = { .file = file };
+	unsigned int nth, failures = 0;
+	bool done;
+	int err;
+
+	luo_test_need_fail_alloc(luo_test_of(test));
+	i_size_write(file_inode(file), FILE_SIZE + (PER_PAGE << PAGE_SHIFT));
+	for (nth = 1, done = true; done; nth++) {
+		KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
+		fill(test, file, PER_PAGE + nth);
+		luo_test_page_failures(test, true);
+		luo_test_fail_alloc(nth);
+		err = memfd_ops()->freeze(&args);
+		done = luo_test_fail_alloc_done();
+		luo_test_page_failures(test, false);
+		if (err) {
+			failures++;
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+			KUNIT_EXPECT_EQ(test, memfd_ops()->freeze(&args), 0);
+		}
+		memfd_ops()->unfreeze(&args);
+		memfd_ops()->unpreserve(&args);
+		expect_free(test, file);
+	}
+	KUNIT_EXPECT_GT(test, failures, 0);
+	put_file(file);
+}
+
+/* More tags than are cleared in one go. */
+static void holes_filled_meanwhile_are_forgotten(struct kunit *test)
+{
+	struct file *file = memfd_new(test, 1);
+	struct liveupdate_file_op_args args = { .file = file };
+	u64 i;
+
+	i_size_write(file_inode(file), 3 * XA_CHECK_SCHED << PAGE_SHIFT);
+	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
+	for (i = 1; i <= XA_CHECK_SCHED + 1; i++)
+		fill(test, file, i);
+	KUNIT_EXPECT_TRUE(test, mapping_tagged(file->f_mapping, SHMEM_TAG_FILLED));
+	memfd_ops()->unpreserve(&args);
+	expect_free(test, file);
+	put_file(file);
+}
+
 static struct kunit_case memfd_luo_cases[] = {
 	KUNIT_CASE(file_is_as_it_was),
 	KUNIT_CASE(file_without_folios_is_a_hole),
@@ -599,6 +708,9 @@ static struct kunit_case memfd_luo_cases[] = {
 			 damage_gen_params),
 	KUNIT_CASE(handle_is_nowhere),
 	KUNIT_CASE(retrieve_that_lacks_memory_can_be_tried_again),
+	KUNIT_CASE(preserve_that_lacks_memory_leaves_the_file_free),
+	KUNIT_CASE(freeze_that_lacks_memory_can_be_tried_again),
+	KUNIT_CASE(holes_filled_meanwhile_are_forgotten),
 	{}
 };
 
