@@ -17,10 +17,6 @@
 #define WHOLE		"whole"
 #define FILE_SIZE	0x100000
 
-#ifndef __packed
-#define __packed	__attribute__((__packed__))
-#endif
-
 static int mem;
 static int changed;
 
@@ -29,14 +25,15 @@ static const char usage[] =
 	"Save two sessions; in the next kernel, check that nothing is gone but what\n"
 	"KIND says was damaged, which is done in the one kernel or in the other.\n"
 	"\n"
-	"Kinds: tree, root, chain, block, count, handler, data, folios. Needs /dev/mem, of a kernel\n"
-	"without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 wrong arguments.\n";
+	"Kinds: tree, root, chain, block, count, handler, data, folios. Needs /dev/mem\n"
+	"of a kernel without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 if the\n"
+	"arguments make no sense.\n";
 
 struct record {
 	__u8 name[64];
 	__u64 files;
 	__u64 count;
-} __packed;
+};
 
 static void die(const char *what)
 {
@@ -292,6 +289,10 @@ int main(int argc, char **argv)
 {
 	const struct kind *kind = kinds;
 
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		fputs(usage, stdout);
+		return 0;
+	}
 	while (argc == 3 && kind->name && strcmp(kind->name, argv[2]))
 		kind++;
 	if (argc == 3 && kind->name && !strcmp(argv[1], "save"))
