@@ -25,6 +25,10 @@ mutants: deps   ## break the code in one place after the other: do the tests not
 	@dev/mutants
 interop: deps   ## updates to mainline 7.3 and back (long)
 	@dev/interop
+bench: deps     ## what a live update costs, beside mainline 7.3
+	@dev/bench
+bench-plot:     ## curves of the last bench, into Documentation
+	@dev/bench-plot
 shell: kernel   ## a shell in the built kernel, in QEMU
 	@dev/shell
 series: tree    ## build/series: what would be mailed, checked
@@ -34,4 +38,4 @@ series-build: tree ## compile each patch of the series by itself
 clean:          ## remove build/
 	@dev/clean
 
-.PHONY: help deps tree refresh kernel demo test coverage mutants interop shell series series-build clean
+.PHONY: help deps tree refresh kernel demo test coverage mutants interop bench bench-plot shell series series-build clean

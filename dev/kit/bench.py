@@ -1,0 +1,113 @@
+"""What dev/bench measures, and the tables and curves made from it."""
+
+import json
+
+from kit.common import BUILD
+
+RESULTS = BUILD / "bench/results.json"
+KERNELS = {"mainline": "mainline 7.3", "series": "this series"}
+# Kernels for the cost of live update that is off: with the series, and without.
+OFF = {"off": "bench", "absent": "bench-absent"}
+
+FILES = (1000, 2000, 4000, 8000, 16000, 32000)
+SMALL = {"files": FILES, "sessions": (2000, 4000), "pages": (65536, 131072), "scattered": (8192, 16384),
+         "huge": (65536, 131072), "many": (5000, 10000)}
+# What takes mainline hours.
+LARGE = {"scattered": (65536, 131072), "many": (50000, 100000)}
+
+
+def names(counts):
+    return [f"{name}:{n}" for name, list_of_n in counts.items() for n in list_of_n]
+
+
+CASES = {"mainline": ["nothing:0", *names(SMALL)], "series": ["nothing:0", *names(SMALL), *names(LARGE)],
+         "off": ["off:2000"], "absent": ["off:2000"]}
+
+# What is handed over for a memfd of one page: three pages and a record.
+RECORDS_PER_FILE = 3 * 4096 + 64
+
+
+def load():
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def cost(cases, name, n, what):
+    """What case NAME:N took in the phase, or None if it was not run."""
+    values = cases.get(f"{name}:{n}")
+    if not values:
+        return None
+    if what == "blackout":
+        nothing = cases.get("nothing:0")
+        return max(values["blackout"] - nothing["blackout"], 0) if nothing else None
+    if what == "open and retrieve":
+        return values["open"] + values["retrieve"]
+    return values[what]
+
+
+# Title, case, counts, phase, what is divided by the count, and what is to be reached.
+ROWS = [
+    *(("preserve, per file", "files", n, "preserve", True, "15 k, flat") for n in (1000, 16000, 32000)),
+    *(("retrieve, per file", "files", n, "retrieve", True, "8 k, flat") for n in (1000, 16000, 32000)),
+    *(("blackout, per file", "files", n, "blackout", True, "3 k, linear") for n in (1000, 16000, 32000)),
+    ("open, retrieve empty sessions", "sessions", 4000, "open and retrieve", False, "2 % of mainline's"),
+    *((f"{phase}, per page {where}", name, n, phase, True, target)
+      for name, where, n in (("pages", "of 512 MiB", 131072), ("scattered", "scattered", 16384),
+                             ("scattered", "scattered", 131072), ("huge", "in 2 MiB folios", 131072))
+      for phase, target in (("preserve", "250"), ("retrieve", "400"), ("blackout", "120"))),
+    *((f"{phase}, per file of many", "many", n, phase, True, "linear")
+      for phase in ("preserve", "retrieve", "blackout") for n in (10000, 100000)),
+]
+
+
+def figure(value):
+    """A number with three digits or more, and what it counts."""
+    if value is None:
+        return "-"
+    for limit, unit in ((1e7, "M"), (1e4, "k")):
+        if value >= limit:
+            return f"{value / (1e6 if unit == 'M' else 1e3):,.1f} {unit}"
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def growth(cases, name, n, what):
+    """Cost at N / cost at N / 2."""
+    whole, half = cost(cases, name, n, what), cost(cases, name, n // 2, what)
+    return f"{whole / half:.2f}" if whole and half else "-"
+
+
+def row(results, title, name, n, what, divide, target):
+    cells, seen = [title, f"{n:,}"], []
+    for kernel in KERNELS:
+        cases = results.get(kernel, {}).get("cases", {})
+        value = cost(cases, name, n, what)
+        if value is not None and divide:
+            value /= n
+        seen.append(value)
+        cells += [figure(value), growth(cases, name, n, what)]
+    ratio = f"{seen[1] / seen[0]:.3f}" if seen[0] and seen[1] is not None else "-"
+    return cells + [ratio, target]
+
+
+def aligned(lines):
+    """Cells as a table of reStructuredText."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rule = "  ".join("=" * width for width in widths)
+    text = ["  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                      for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
+    return [rule, text[0], rule, *text[1:], rule]
+
+
+def tables(results):
+    head = ["instructions", "n", KERNELS["mainline"], "growth", KERNELS["series"], "growth", "ratio", "goal"]
+    lines = aligned([head] + [row(results, *line) for line in ROWS])
+    for kernel, title in KERNELS.items():
+        values = results.get(kernel, {}).get("cases", {}).get("many:100000")
+        if values:
+            handed = 100000 * RECORDS_PER_FILE
+            lines.append(f"{title}: metadata of 100,000 files takes {values['memory'] / 1e6:,.0f} MB of memory, "
+                         f"{values['memory'] / handed:.2f} times the {handed / 1e6:,.0f} MB handed over")
+    off = [results.get(kernel, {}).get("cases", {}).get("off:2000", {}).get("off") for kernel in OFF]
+    if all(off):
+        lines.append(f"live update off: using a memfd takes {off[0] / 2000:,.1f} instructions, "
+                     f"{off[1] / 2000:,.1f} without live update in the kernel")
+    return lines
