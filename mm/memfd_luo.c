@@ -32,8 +32,14 @@
 
 #define RECORDS_PER_PAGE	(PAGE_SIZE / sizeof(struct memfd_folio_ser))
 
-static_assert(sizeof(struct memfd_ser) + sizeof(struct memfd_ext_ser) <=
-	      PAGE_SIZE);
+#define MEMFD_HANDLE_SIZE	(sizeof(struct memfd_ser) + \
+				 sizeof(struct memfd_ext_ser))
+
+static_assert(MEMFD_HANDLE_SIZE <= PAGE_SIZE);
+
+/* Without huge pages there is nobody who could split a folio. */
+#define MEMFD_MAX_ORDER		(IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? \
+				 MAX_PAGECACHE_ORDER : 0)
 
 /* A preserved memfd. */
 struct memfd_luo {
@@ -63,6 +69,47 @@ static pgoff_t memfd_end(u64 size)
 
 /* ---- records: writing ---- */
 
+/* Not zeroed: that would cost more than all else for a small file. */
+static void *memfd_page_alloc(void)
+{
+	struct folio *folio = folio_alloc(GFP_KERNEL, 0);
+	int err;
+
+	if (!folio)
+		return ERR_PTR(-ENOMEM);
+
+	err = kho_preserve_folio(folio);
+	if (err) {
+		folio_put(folio);
+		return ERR_PTR(err);
+	}
+	return folio_address(folio);
+}
+
+static struct kho_vmalloc_chunk *memfd_chunk_add(struct memfd_luo *m)
+{
+	struct kho_vmalloc_chunk *chunk = memfd_page_alloc();
+
+	if (IS_ERR(chunk))
+		return chunk;
+
+	chunk->next = 0;
+	chunk->phys[0] = 0;
+	if (m->chunk)
+		m->chunk->next = virt_to_phys(chunk);
+	else
+		m->ser->folios.first = virt_to_phys(chunk);
+	m->chunk = chunk;
+	return chunk;
+}
+
+/* How many records fit into the page being filled. */
+static unsigned int memfd_records_room(struct memfd_luo *m)
+{
+	return (u64)m->ser->folios.total_pages * RECORDS_PER_PAGE -
+	       m->ser->nr_folios;
+}
+
 static int memfd_records_grow(struct memfd_luo *m)
 {
 	struct kho_vmalloc *area = &m->ser->folios;
@@ -73,21 +120,21 @@ static int memfd_records_grow(struct memfd_luo *m)
 	if (area->total_pages == U32_MAX)
 		return -EFBIG;
 
-	records = kho_alloc_preserve(PAGE_SIZE);
+	records = memfd_page_alloc();
 	if (IS_ERR(records))
 		return PTR_ERR(records);
 
 	if (!slot) {
-		chunk = kho_alloc_preserve(PAGE_SIZE);
+		chunk = memfd_chunk_add(m);
 		if (IS_ERR(chunk)) {
 			kho_unpreserve_free(records);
 			return PTR_ERR(chunk);
 		}
-		*(m->chunk ? &m->chunk->next : &area->first) = virt_to_phys(chunk);
-		m->chunk = chunk;
 	}
 
 	m->records = records;
+	if (slot + 1 < KHO_VMALLOC_CHUNK_ENTRIES)
+		m->chunk->phys[slot + 1] = 0;
 	m->chunk->phys[slot] = virt_to_phys(records);
 	area->flags = KHO_VMALLOC_ALLOC;
 	area->total_pages++;
@@ -99,29 +146,44 @@ static int memfd_records_grow(struct memfd_luo *m)
  * sign of it in the folio. So each is recorded as dirty, else the next kernel
  * might drop it under pressure, and as uptodate, else it would be cleared.
  */
-static int memfd_record(struct memfd_luo *m, struct folio *folio)
+static void memfd_record(struct memfd_luo *m, struct folio *folio)
 {
-	struct memfd_ser *ser = m->ser;
 	struct memfd_folio_ser *record;
-	int err;
 
-	if (ser->nr_folios == (u64)ser->folios.total_pages * RECORDS_PER_PAGE) {
-		err = memfd_records_grow(m);
-		if (err)
-			return err;
-	}
-
-	err = kho_preserve_folio(folio);
-	if (err)
-		return err;
-
-	record = &m->records[ser->nr_folios % RECORDS_PER_PAGE];
+	record = &m->records[m->ser->nr_folios++ % RECORDS_PER_PAGE];
 	record->pfn_flags = folio_pfn(folio) | MEMFD_FOLIO_DIRTY |
 			    MEMFD_FOLIO_UPTODATE;
 	record->index = folio->index;
-	ser->nr_folios++;
 	m->pages += folio_nr_pages(folio);
-	return 0;
+}
+
+/*
+ * Preserve and record folios. On an error those that were recorded, from the
+ * first on, are pinned for good; returns how many or, if none, the error.
+ */
+static int memfd_record_all(struct memfd_luo *m, struct folio **folios,
+			    unsigned int nr)
+{
+	unsigned int i, done = 0, room;
+	int err;
+
+	while (done < nr) {
+		room = memfd_records_room(m);
+		if (!room) {
+			err = memfd_records_grow(m);
+			if (err)
+				return done ?: err;
+			continue;
+		}
+
+		room = min(room, nr - done);
+		err = kho_preserve_folios(folios + done, room);
+		if (err)
+			return done ?: err;
+		for (i = 0; i < room; i++)
+			memfd_record(m, folios[done++]);
+	}
+	return done;
 }
 
 static void memfd_forget_page(struct memfd_folio_ser *records, unsigned int nr)
@@ -272,46 +334,58 @@ static void memfd_tag_clear(struct address_space *mapping, pgoff_t index)
 }
 
 /*
- * Record a locked folio; if all is well its reference stays as the pin. Under
- * the lock reclaim is not in the middle of writing the folio to swap.
+ * Whether a folio is one to record. A reference is held, so once it is seen
+ * under the lock that reclaim is not about to write it to swap, it stays where
+ * it is: take. Else leave it to the walk for folios of the other kind, so that
+ * none comes twice, or care is needed first: it is gone, or not written since
+ * fallocate().
  */
-static int memfd_take_locked(struct memfd_luo *m, struct folio *folio, bool tagged)
+enum memfd_verdict { MEMFD_TAKE, MEMFD_LEAVE, MEMFD_CARE };
+
+static enum memfd_verdict memfd_judge(struct memfd_luo *m, struct folio *folio,
+				      bool tagged)
 {
-	struct address_space *mapping = folio->mapping;
-	int err;
-
-	/* Each walk takes its own kind, so that no folio comes twice. */
-	if (memfd_tag_test(mapping, folio->index) != tagged) {
-		folio_put(folio);
-		return 0;
-	}
-
-	if (folio_contain_hwpoisoned_page(folio))
-		return -EHWPOISON;
-
-	err = memfd_record(m, folio);
-	if (!err && tagged)
-		memfd_tag_clear(mapping, folio->index);
-	return err;
-}
-
-/* 0: taken. 1: not there or not ready. Else an error. */
-static int memfd_take_entry(struct memfd_luo *m, struct folio *folio, bool tagged)
-{
-	int ret = 1;
+	struct address_space *mapping = m->file->f_mapping;
+	enum memfd_verdict verdict = MEMFD_TAKE;
 
 	if (xa_is_value(folio))
-		return 1;
+		return MEMFD_CARE;
 
 	folio_lock(folio);
-	if (folio->mapping == m->file->f_mapping && folio_test_uptodate(folio))
-		ret = memfd_take_locked(m, folio, tagged);
+	if (folio->mapping != mapping || !folio_test_uptodate(folio) ||
+	    folio_contain_hwpoisoned_page(folio))
+		verdict = MEMFD_CARE;
+	else if (memfd_tag_test(mapping, folio->index) != tagged)
+		verdict = MEMFD_LEAVE;
 	folio_unlock(folio);
-	return ret;
+	return verdict;
+}
+
+/* Record folios that were judged; references of those recorded stay as pins. */
+static int memfd_take(struct memfd_luo *m, struct folio **folios,
+		      unsigned int nr, bool tagged)
+{
+	int i, done = memfd_record_all(m, folios, nr);
+
+	for (i = 0; tagged && i < done; i++)
+		memfd_tag_clear(m->file->f_mapping, folios[i]->index);
+	return done;
+}
+
+/* As memfd_take() for a folio that needs no care; its reference is used up. */
+static int memfd_take_one(struct memfd_luo *m, struct folio *folio, bool tagged)
+{
+	int done = 0;
+
+	if (memfd_tag_test(m->file->f_mapping, folio->index) == tagged)
+		done = memfd_take(m, &folio, 1, tagged);
+	if (done <= 0)
+		folio_put(folio);
+	return min(done, 0);
 }
 
 /*
- * The folios are where KHO can't preserve them, because the next kernel boots
+ * Some folios are where KHO can't preserve them, because the next kernel boots
  * there: move them. As many as possible at once, since each time all CPUs have
  * to take part. The range has no holes, so none gets filled.
  */
@@ -323,33 +397,31 @@ static int memfd_take_moved(struct memfd_luo *m, pgoff_t first, pgoff_t end,
 	struct folio *folios[PAGEVEC_SIZE];
 	pgoff_t offset;
 	long i, nr;
-	int ret = 0;
+	int err = 0;
 
 	nr = memfd_pin_folios(m->file, (loff_t)first << PAGE_SHIFT, last, folios,
 			      ARRAY_SIZE(folios), &offset);
 	if (nr < 0)
 		return nr;
 
-	for (i = 0; i < nr && !ret; i++) {
+	*next = first;
+	for (i = 0; i < nr && !err; i++) {
+		if (memfd_judge(m, folios[i], tagged) == MEMFD_CARE)
+			break;
 		*next = folio_next_index(folios[i]);
 		folio_get(folios[i]);
-		ret = memfd_take_entry(m, folios[i], tagged);
-		if (ret)
-			folio_put(folios[i]);
+		err = memfd_take_one(m, folios[i], tagged);
 	}
-	/* Not ready: the next walk sees to it. */
-	if (ret > 0)
-		*next = folios[i - 1]->index;
 	unpin_folios(folios, nr);
-	return min(ret, 0);
+	return err;
 }
 
 /*
  * What is at @index is in swap, or not written since fallocate(): get it, and
  * in the latter case clear it.
  */
-static int memfd_take_at(struct memfd_luo *m, pgoff_t index, bool tagged,
-			 pgoff_t *next)
+static int memfd_take_careful(struct memfd_luo *m, pgoff_t index, bool tagged,
+			      pgoff_t *next)
 {
 	struct folio *folio;
 	int err;
@@ -362,31 +434,28 @@ static int memfd_take_at(struct memfd_luo *m, pgoff_t index, bool tagged,
 	if (err)
 		return err;
 
+	err = folio_contain_hwpoisoned_page(folio) ? -EHWPOISON : 0;
 	index = folio->index;
 	*next = folio_next_index(folio);
-	err = memfd_take_locked(m, folio, tagged);
 	folio_unlock(folio);
-	if (!err)
-		return 0;
+	if (err) {
+		folio_put(folio);
+		return err;
+	}
 
-	folio_put(folio);
+	err = memfd_take_one(m, folio, tagged);
 	return err == -EINVAL ?
 	       memfd_take_moved(m, index, *next, tagged, next) : err;
 }
 
-/* Where the entries from the @i-th on stop being folios side by side. */
-static pgoff_t memfd_batch_run(struct folio_batch *fbatch, pgoff_t *indices,
-			       unsigned int i)
+/* Where the batch's folios from the first on stop being side by side. */
+static pgoff_t memfd_batch_run(struct folio_batch *fbatch, unsigned int nr)
 {
-	pgoff_t end = indices[i];
+	pgoff_t end = fbatch->folios[0]->index;
+	unsigned int i;
 
-	for (; i < folio_batch_count(fbatch); i++) {
-		struct folio *folio = fbatch->folios[i];
-
-		if (xa_is_value(folio) || indices[i] != end)
-			break;
-		end += folio_nr_pages(folio);
-	}
+	for (i = 0; i < nr && fbatch->folios[i]->index == end; i++)
+		end = folio_next_index(fbatch->folios[i]);
 	return end;
 }
 
@@ -399,47 +468,107 @@ static void memfd_batch_put(struct folio_batch *fbatch, unsigned int i)
 }
 
 /*
- * Take the folios of a batch up to the first that needs more care; take that
- * too and leave the rest to the next walk, which starts at @next.
+ * Take the folios of a batch up to the first that is not simply to be taken,
+ * and that one too. The next walk starts at @next.
  */
 static int memfd_take_batch(struct memfd_luo *m, struct folio_batch *fbatch,
 			    pgoff_t *indices, bool tagged, pgoff_t *next)
 {
-	unsigned int i;
-	pgoff_t end;
-	int ret = 0;
+	enum memfd_verdict verdict = MEMFD_TAKE;
+	unsigned int nr = 0;
+	pgoff_t first, end;
+	int done;
 
-	for (i = 0; i < folio_batch_count(fbatch); i++) {
-		ret = memfd_take_entry(m, fbatch->folios[i], tagged);
-		if (ret)
+	while (nr < folio_batch_count(fbatch)) {
+		verdict = memfd_judge(m, fbatch->folios[nr], tagged);
+		if (verdict != MEMFD_TAKE)
 			break;
+		nr++;
 	}
-	if (!ret)
-		return 0;
+	if (verdict == MEMFD_LEAVE)
+		*next = folio_next_index(fbatch->folios[nr]);
 
-	end = memfd_batch_run(fbatch, indices, i);
-	memfd_batch_put(fbatch, i);
-	if (ret == 1)
-		return memfd_take_at(m, indices[i], tagged, next);
-	if (ret == -EINVAL)
-		return memfd_take_moved(m, indices[i], end, tagged, next);
-	return ret;
+	done = memfd_take(m, fbatch->folios, nr, tagged);
+	if (done == (int)nr) {
+		memfd_batch_put(fbatch, nr);
+		return verdict == MEMFD_CARE ?
+		       memfd_take_careful(m, indices[nr], tagged, next) : 0;
+	}
+
+	/* Go on where it failed, to see why. */
+	first = indices[max(done, 0)];
+	end = memfd_batch_run(fbatch, nr);
+	memfd_batch_put(fbatch, max(done, 0));
+	*next = first;
+	if (done > 0)
+		return 0;
+	return done == -EINVAL ?
+	       memfd_take_moved(m, first, end, tagged, next) : done;
 }
 
-static unsigned int memfd_next_batch(struct address_space *mapping,
-				     struct folio_batch *fbatch, pgoff_t *indices,
-				     bool tagged, pgoff_t *next, pgoff_t last)
+/* As find_get_entries(), but each further entry in a node costs little. */
+static void memfd_get_entries(struct address_space *mapping, pgoff_t first,
+			      pgoff_t last, struct folio_batch *fbatch,
+			      pgoff_t *indices)
+{
+	XA_STATE(xas, &mapping->i_pages, first);
+	struct folio *folio;
+
+	rcu_read_lock();
+	xas_for_each(&xas, folio, last) {
+		if (xas_retry(&xas, folio))
+			continue;
+		if (!xa_is_value(folio)) {
+			if (!folio_try_get(folio)) {
+				xas_reset(&xas);
+				continue;
+			}
+			if (folio != xas_reload(&xas)) {
+				folio_put(folio);
+				xas_reset(&xas);
+				continue;
+			}
+		}
+		indices[folio_batch_count(fbatch)] = xas.xa_index;
+		if (!folio_batch_add(fbatch, folio))
+			break;
+	}
+	rcu_read_unlock();
+}
+
+static void memfd_get_tagged(struct address_space *mapping, pgoff_t first,
+			     pgoff_t last, struct folio_batch *fbatch,
+			     pgoff_t *indices)
+{
+	unsigned int i;
+
+	filemap_get_folios_tag(mapping, &first, last, SHMEM_TAG_FILLED, fbatch);
+	for (i = 0; i < folio_batch_count(fbatch); i++)
+		indices[i] = fbatch->folios[i]->index;
+}
+
+/* Entries from @next on, which is moved behind them; false if there are none. */
+static bool memfd_next_batch(struct address_space *mapping,
+			     struct folio_batch *fbatch, pgoff_t *indices,
+			     bool tagged, pgoff_t *next, pgoff_t last)
 {
 	unsigned int i;
 
 	folio_batch_init(fbatch);
-	if (!tagged)
-		return find_get_entries(mapping, next, last, fbatch, indices);
+	if (tagged)
+		memfd_get_tagged(mapping, *next, last, fbatch, indices);
+	else
+		memfd_get_entries(mapping, *next, last, fbatch, indices);
 
-	filemap_get_folios_tag(mapping, next, last, SHMEM_TAG_FILLED, fbatch);
-	for (i = 0; i < folio_batch_count(fbatch); i++)
-		indices[i] = fbatch->folios[i]->index;
-	return i;
+	i = folio_batch_count(fbatch);
+	if (!i)
+		return false;
+
+	/* If it is a value, the walk goes on behind what comes in its place. */
+	*next = indices[i - 1] + 1;
+	if (!xa_is_value(fbatch->folios[i - 1]))
+		*next = folio_next_index(fbatch->folios[i - 1]);
+	return true;
 }
 
 /*
@@ -541,11 +670,12 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 		return -ENOMEM;
 
 	m->file = args->file;
-	m->ser = kho_alloc_preserve(PAGE_SIZE);
+	m->ser = memfd_page_alloc();
 	if (IS_ERR(m->ser)) {
 		err = PTR_ERR(m->ser);
 		goto err_free;
 	}
+	memset(m->ser, 0, MEMFD_HANDLE_SIZE);
 
 	err = memfd_save(m);
 	if (err)
@@ -603,7 +733,9 @@ struct memfd_walk {
 	const struct memfd_ser *ser;
 	/* Make each page ours before looking at it, and free it afterwards. */
 	bool consume;
-	int (*visit)(struct memfd_walk *walk, const struct memfd_folio_ser *record);
+	/* Sees up to PAGEVEC_SIZE records at a time. */
+	int (*visit)(struct memfd_walk *walk,
+		     const struct memfd_folio_ser *records, unsigned int nr);
 
 	u64 left;		/* records */
 	u32 area_left;		/* pages */
@@ -611,17 +743,18 @@ struct memfd_walk {
 
 	/* Where folios go, and what became of it. */
 	struct shmem_adoption *adoption;
-	struct folio_batch fbatch;
 	int err;
 };
 
 static void *memfd_block_get(struct memfd_walk *walk, u64 phys, unsigned int order)
 {
-	void *block = kho_peek(phys, PAGE_SIZE << order);
+	struct folio *folio;
 
-	if (block && walk->consume && !kho_restore_folio(phys))
-		return NULL;
-	return block;
+	if (!walk->consume)
+		return kho_peek(phys, PAGE_SIZE << order);
+
+	folio = kho_restore_folio_of(phys, order);
+	return folio ? folio_address(folio) : NULL;
 }
 
 static void memfd_block_put(struct memfd_walk *walk, void *block)
@@ -633,7 +766,7 @@ static void memfd_block_put(struct memfd_walk *walk, void *block)
 static int memfd_walk_block(struct memfd_walk *walk, u64 phys)
 {
 	unsigned int order = walk->ser->folios.order;
-	u64 i, nr = RECORDS_PER_PAGE << order;
+	u64 i, step, nr = RECORDS_PER_PAGE << order;
 	struct memfd_folio_ser *records;
 	int err = 0;
 
@@ -644,11 +777,10 @@ static int memfd_walk_block(struct memfd_walk *walk, u64 phys)
 		return -EBADMSG;
 
 	nr = min(nr, walk->left);
-	for (i = 0; i < nr && !err; i++) {
-		if (records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK)
-			err = walk->visit(walk, &records[i]);
-		if (!(i % RECORDS_PER_PAGE))
-			cond_resched();
+	for (i = 0; i < nr && !err; i += step) {
+		step = min(nr - i, PAGEVEC_SIZE);
+		err = walk->visit(walk, records + i, step);
+		cond_resched();
 	}
 	memfd_block_put(walk, records);
 	walk->left -= nr;
@@ -686,7 +818,8 @@ static int memfd_walk(struct memfd_walk *walk)
 
 	walk->left = walk->ser->nr_folios;
 	walk->area_left = area->total_pages;
-	if (area->order > MAX_PAGE_ORDER)
+	if (area->order > MAX_PAGE_ORDER ||
+	    area->flags & ~(KHO_VMALLOC_ALLOC | KHO_VMALLOC_HUGE_VMAP))
 		return -EBADMSG;
 
 	while (phys) {
@@ -715,35 +848,59 @@ static int memfd_check_header(struct memfd_ser *ser)
 	return 0;
 }
 
-/* Order of the folio of a record, or an error if the record makes no sense. */
-static int memfd_check_record(const struct memfd_ser *ser,
-			      const struct memfd_folio_ser *record)
+static u64 memfd_record_pfn(const struct memfd_folio_ser *record)
+{
+	return record->pfn_flags & MEMFD_FOLIO_PFN_MASK;
+}
+
+static bool memfd_record_ok(const struct memfd_ser *ser,
+			    const struct memfd_folio_ser *record,
+			    unsigned int order)
 {
 	const u64 known = MEMFD_FOLIO_PFN_MASK | MEMFD_FOLIO_DIRTY |
 			  MEMFD_FOLIO_UPTODATE;
-	int order;
 
-	if (record->pfn_flags & ~known || record->index >= memfd_end(ser->size))
-		return -EBADMSG;
+	return !(record->pfn_flags & ~known) &&
+	       record->index < memfd_end(ser->size) &&
+	       IS_ALIGNED(record->index, 1UL << order);
+}
 
-	order = kho_block_order(PFN_PHYS(record->pfn_flags & MEMFD_FOLIO_PFN_MASK));
-	if (order < 0 || !IS_ALIGNED(record->index, 1UL << order))
-		return -EBADMSG;
-	return order;
+/* Addresses of the folios; records without one are left out of @used, too. */
+static unsigned int memfd_used_records(const struct memfd_folio_ser *records,
+				       unsigned int nr, phys_addr_t *phys,
+				       const struct memfd_folio_ser **used)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (!memfd_record_pfn(&records[i]))
+			continue;
+		phys[n] = PFN_PHYS(memfd_record_pfn(&records[i]));
+		used[n++] = &records[i];
+	}
+	return n;
 }
 
 static int memfd_visit_check(struct memfd_walk *walk,
-			     const struct memfd_folio_ser *record)
+			     const struct memfd_folio_ser *records,
+			     unsigned int nr)
 {
-	int order = memfd_check_record(walk->ser, record);
+	const struct memfd_folio_ser *used[PAGEVEC_SIZE];
+	phys_addr_t phys[PAGEVEC_SIZE];
+	u8 orders[PAGEVEC_SIZE];
+	unsigned int i;
 
-	if (order < 0)
-		return order;
-	/* Without huge pages there is nobody who could split it. */
-	if (order > (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ?
-		     MAX_PAGECACHE_ORDER : 0))
-		return -EOPNOTSUPP;
-	walk->pages += 1UL << order;
+	nr = memfd_used_records(records, nr, phys, used);
+	if (kho_block_orders(phys, nr, orders) < nr)
+		return -EBADMSG;
+
+	for (i = 0; i < nr; i++) {
+		if (!memfd_record_ok(walk->ser, used[i], orders[i]))
+			return -EBADMSG;
+		if (orders[i] > MEMFD_MAX_ORDER)
+			return -EOPNOTSUPP;
+		walk->pages += 1UL << orders[i];
+	}
 	return 0;
 }
 
@@ -764,45 +921,37 @@ static int memfd_check(struct memfd_ser *ser, u64 *pages)
 }
 
 static int memfd_visit_discard(struct memfd_walk *walk,
-			       const struct memfd_folio_ser *record)
+			       const struct memfd_folio_ser *records,
+			       unsigned int nr)
 {
 	struct folio *folio;
+	phys_addr_t phys;
+	unsigned int i;
+	int order;
 
-	/* Who knows whose it is. */
-	if (memfd_check_record(walk->ser, record) < 0)
-		return 0;
+	for (i = 0; i < nr; i++) {
+		phys = PFN_PHYS(memfd_record_pfn(&records[i]));
+		order = phys ? kho_block_order(phys) : -ENOENT;
+		/* If the record makes no sense, who knows whose it is. */
+		if (order < 0 || !memfd_record_ok(walk->ser, &records[i], order))
+			continue;
 
-	folio = kho_restore_folio(PFN_PHYS(record->pfn_flags &
-					   MEMFD_FOLIO_PFN_MASK));
-	if (folio)
-		folio_put(folio);
+		folio = kho_restore_folio(phys);
+		if (folio)
+			folio_put(folio);
+	}
 	return 0;
 }
 
-/* The folio is in the batch or, if the batch was full, in the file. */
-static int memfd_adopt(struct memfd_walk *walk,
-		       const struct memfd_folio_ser *record)
+static void memfd_restore_state(struct folio *folio,
+				const struct memfd_folio_ser *record)
 {
-	struct address_space *mapping = walk->adoption->inode->i_mapping;
-	struct folio *folio;
-
-	folio = kho_restore_folio(PFN_PHYS(record->pfn_flags &
-					   MEMFD_FOLIO_PFN_MASK));
-	if (!folio)
-		return -EBADMSG;
-
 	folio->index = record->index;
-	if (folio_test_large(folio))
-		mapping_set_large_folios(mapping);
 	/* What fallocate() made and nobody wrote is cleared on first use. */
 	if (record->pfn_flags & MEMFD_FOLIO_UPTODATE)
 		__folio_mark_uptodate(folio);
 	/* A clean folio would be dropped under pressure: there is no backing. */
 	folio_set_dirty(folio);
-
-	if (folio_batch_add(&walk->fbatch, folio))
-		return 0;
-	return shmem_adopt_folios(walk->adoption, &walk->fbatch);
 }
 
 /*
@@ -810,13 +959,32 @@ static int memfd_adopt(struct memfd_walk *walk,
  * useless, and the memory of the others is freed along with the records.
  */
 static int memfd_visit_adopt(struct memfd_walk *walk,
-			     const struct memfd_folio_ser *record)
+			     const struct memfd_folio_ser *records,
+			     unsigned int nr)
 {
-	int err = memfd_adopt(walk, record);
+	struct address_space *mapping = walk->adoption->inode->i_mapping;
+	const struct memfd_folio_ser *used[PAGEVEC_SIZE];
+	phys_addr_t phys[PAGEVEC_SIZE];
+	struct folio_batch fbatch;
+	unsigned int i, n;
 
-	if (err) {
+	folio_batch_init(&fbatch);
+	n = memfd_used_records(records, nr, phys, used);
+	fbatch.nr = kho_restore_folios(phys, n, fbatch.folios);
+	if (fbatch.nr < n)
 		walk->err = -EBADMSG;
+
+	for (i = 0; i < folio_batch_count(&fbatch); i++) {
+		memfd_restore_state(fbatch.folios[i], used[i]);
+		if (folio_test_large(fbatch.folios[i]))
+			mapping_set_large_folios(mapping);
+	}
+	if (i && shmem_adopt_folios(walk->adoption, &fbatch))
+		walk->err = -EBADMSG;
+
+	if (walk->err) {
 		walk->visit = memfd_visit_discard;
+		return memfd_visit_discard(walk, records, nr);
 	}
 	return 0;
 }
@@ -837,9 +1005,6 @@ static int memfd_consume(u64 phys, struct shmem_adoption *adoption)
 
 	walk.ser = folio_address(handle);
 	err = memfd_walk(&walk) ?: walk.err;
-	if (folio_batch_count(&walk.fbatch) &&
-	    shmem_adopt_folios(adoption, &walk.fbatch))
-		err = -EBADMSG;
 	folio_put(handle);
 	return err;
 }

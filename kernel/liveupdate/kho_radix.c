@@ -166,6 +166,62 @@ void kho_radix_clear(struct kho_radix *tree, unsigned long pfn,
 		clear_bit(key & (KHO_RADIX_LEAF_BITS - 1), leaf);
 }
 
+static bool kho_radix_is_near(const struct kho_radix_finger *finger, u64 key)
+{
+	return finger->leaf && finger->key == key >> KHO_RADIX_LEAF_SHIFT;
+}
+
+/**
+ * kho_radix_set_near - kho_radix_set() for many blocks
+ * @tree: the tree
+ * @finger: kept by the caller from block to block
+ * @pfn: first page of the block, aligned to @order
+ * @order: log2 of its size in pages
+ *
+ * Context: May sleep. Needs no lock.
+ * Return: as kho_radix_set().
+ */
+int kho_radix_set_near(struct kho_radix *tree, struct kho_radix_finger *finger,
+		       unsigned long pfn, unsigned int order)
+{
+	u64 key = kho_radix_key(pfn, order);
+	int err;
+
+	if (order <= KHO_RADIX_MAX_ORDER && kho_radix_is_near(finger, key)) {
+		set_bit(key & (KHO_RADIX_LEAF_BITS - 1), finger->leaf);
+		return 0;
+	}
+
+	err = kho_radix_set(tree, pfn, order);
+	if (!err) {
+		finger->key = key >> KHO_RADIX_LEAF_SHIFT;
+		finger->leaf = kho_radix_leaf(tree, key);
+	}
+	return err;
+}
+
+/**
+ * kho_radix_clear_near - kho_radix_clear() for many blocks
+ * @tree: the tree
+ * @finger: kept by the caller from block to block
+ * @pfn: first page of the block
+ * @order: log2 of its size in pages
+ *
+ * Context: Any. Needs no lock.
+ */
+void kho_radix_clear_near(struct kho_radix *tree, struct kho_radix_finger *finger,
+			  unsigned long pfn, unsigned int order)
+{
+	u64 key = kho_radix_key(pfn, order);
+
+	if (!kho_radix_is_near(finger, key)) {
+		finger->key = key >> KHO_RADIX_LEAF_SHIFT;
+		finger->leaf = kho_radix_leaf(tree, key);
+	}
+	if (finger->leaf)
+		clear_bit(key & (KHO_RADIX_LEAF_BITS - 1), finger->leaf);
+}
+
 /**
  * kho_radix_test - look up a block
  * @tree: the tree

@@ -38,6 +38,18 @@ struct kho_radix_node {
 	unsigned int level;
 };
 
+/**
+ * struct kho_radix_finger - where the last block was
+ *
+ * For who goes through many blocks, most of which are close together. Zeroed
+ * to begin with.
+ */
+struct kho_radix_finger {
+	/* private: */
+	u64 key;
+	unsigned long *leaf;
+};
+
 typedef bool (*kho_radix_visit_fn)(const struct kho_radix_node *node, void *arg);
 
 int kho_radix_init(struct kho_radix *tree);
@@ -45,6 +57,10 @@ void kho_radix_destroy(struct kho_radix *tree);
 int kho_radix_set(struct kho_radix *tree, unsigned long pfn, unsigned int order);
 void kho_radix_clear(struct kho_radix *tree, unsigned long pfn,
 		     unsigned int order);
+int kho_radix_set_near(struct kho_radix *tree, struct kho_radix_finger *finger,
+		       unsigned long pfn, unsigned int order);
+void kho_radix_clear_near(struct kho_radix *tree, struct kho_radix_finger *finger,
+			  unsigned long pfn, unsigned int order);
 bool kho_radix_test(const struct kho_radix *tree, unsigned long pfn,
 		    unsigned int order);
 void kho_radix_walk(const struct kho_radix *tree, kho_radix_visit_fn visit,

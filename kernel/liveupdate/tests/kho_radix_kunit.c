@@ -161,6 +161,44 @@ static void block_of_one_order_is_none_of_another(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, kho_radix_test(tree, 0, order));
 }
 
+/* Orders take turns, so that the finger is on the wrong leaf most of the time. */
+static void finger_leads_to_the_block_that_is_asked_for(struct kunit *test)
+{
+	struct kho_radix *tree = tree_of(test);
+	struct kho_radix_finger finger = {};
+	static const unsigned int orders[] = { 0, 0, 9, 0, 1, 1 };
+	unsigned long pfn;
+	unsigned int i;
+
+	for (pfn = 0; pfn < 3 * KHO_RADIX_LEAF_BITS; pfn += KHO_RADIX_LEAF_BITS / 2) {
+		for (i = 0; i < ARRAY_SIZE(orders); i++)
+			KUNIT_EXPECT_EQ(test, kho_radix_set_near(tree, &finger, pfn,
+								 orders[i]), 0);
+		KUNIT_EXPECT_TRUE(test, kho_radix_test(tree, pfn, 0));
+		KUNIT_EXPECT_TRUE(test, kho_radix_test(tree, pfn, 1));
+		KUNIT_EXPECT_TRUE(test, kho_radix_test(tree, pfn, 9));
+		KUNIT_EXPECT_FALSE(test, kho_radix_test(tree, pfn, 2));
+		KUNIT_EXPECT_FALSE(test, kho_radix_test(tree, pfn + 1, 0));
+	}
+	KUNIT_EXPECT_EQ(test, kho_radix_set_near(tree, &finger, 0,
+						 KHO_RADIX_MAX_ORDER + 1), -EINVAL);
+
+	finger = (struct kho_radix_finger){};
+	for (pfn = 0; pfn < 3 * KHO_RADIX_LEAF_BITS; pfn += KHO_RADIX_LEAF_BITS) {
+		kho_radix_clear_near(tree, &finger, pfn, 9);
+		kho_radix_clear_near(tree, &finger, pfn, 0);
+		/* What no leaf is there for. */
+		kho_radix_clear_near(tree, &finger, pfn, 20);
+	}
+	for (pfn = 0; pfn < 3 * KHO_RADIX_LEAF_BITS; pfn += KHO_RADIX_LEAF_BITS / 2) {
+		bool cleared = !(pfn % KHO_RADIX_LEAF_BITS);
+
+		KUNIT_EXPECT_EQ(test, kho_radix_test(tree, pfn, 0), !cleared);
+		KUNIT_EXPECT_EQ(test, kho_radix_test(tree, pfn, 9), !cleared);
+		KUNIT_EXPECT_TRUE(test, kho_radix_test(tree, pfn, 1));
+	}
+}
+
 static void order_without_a_key_is_refused(struct kunit *test)
 {
 	struct kho_radix *tree = tree_of(test);
@@ -299,6 +337,7 @@ static struct kunit_case kho_radix_cases[] = {
 	KUNIT_CASE_PARAM(block_is_where_the_format_says, order_gen_params),
 	KUNIT_CASE_PARAM(block_of_one_order_is_none_of_another, order_gen_params),
 	KUNIT_CASE(order_without_a_key_is_refused),
+	KUNIT_CASE(finger_leads_to_the_block_that_is_asked_for),
 	KUNIT_CASE(neighbours_are_left_alone),
 	KUNIT_CASE(empty_tree_has_only_its_root),
 	KUNIT_CASE(nodes_are_visited_in_order_of_keys),
