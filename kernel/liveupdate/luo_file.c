@@ -220,10 +220,19 @@ static int luo_file_cmp(struct rb_node *node, const struct rb_node *other)
  */
 struct luo_file *luo_file_find(struct luo_file_set *files, u64 token)
 {
-	struct rb_node *node = rb_find(&token, &files->by_token,
-				       luo_file_cmp_token);
+	struct rb_node *node = NULL;
 
-	return node ? rb_entry(node, struct luo_file, by_token) : NULL;
+	if (!files->highest || luo_file_cmp_token(&token, files->highest) > 0)
+		return NULL;
+	if (files->recent)
+		node = rb_next(files->recent);
+	if (!node || luo_file_cmp_token(&token, node))
+		node = rb_find(&token, &files->by_token, luo_file_cmp_token);
+	if (!node)
+		return NULL;
+
+	files->recent = node;
+	return rb_entry(node, struct luo_file, by_token);
 }
 
 static int luo_file_cmp_seq(const void *seq, const struct rb_node *node)
@@ -259,6 +268,9 @@ void luo_file_set_init(struct luo_file_set *files, struct luo *luo, u64 incoming
 {
 	files->by_token = RB_ROOT;
 	files->by_seq = RB_ROOT;
+	files->newest = NULL;
+	files->highest = NULL;
+	files->recent = NULL;
 	files->next_seq = 1;
 	files->count = count;
 	files->read = false;
@@ -285,6 +297,21 @@ static struct luo_file *luo_file_alloc(struct liveupdate_session *session,
 	return f;
 }
 
+static bool luo_file_append_token(struct luo_file_set *files,
+				  struct luo_file *f)
+{
+	struct rb_node *highest = files->highest;
+
+	if (highest && luo_file_cmp_token(&f->token, highest) <= 0)
+		return false;
+
+	rb_link_node(&f->by_token, highest,
+		     highest ? &highest->rb_right : &files->by_token.rb_node);
+	rb_insert_color(&f->by_token, &files->by_token);
+	files->highest = &f->by_token;
+	return true;
+}
+
 /* Returns the file that has the token already, if there is one. */
 static struct luo_file *luo_file_insert(struct luo_file *f)
 {
@@ -292,7 +319,11 @@ static struct luo_file *luo_file_insert(struct luo_file *f)
 	struct rb_node *twin;
 
 	f->seq = files->next_seq++;
-	luo_seq_append(&files->by_seq, &f->by_seq);
+	luo_seq_append(&files->by_seq, files->newest, &f->by_seq);
+	files->newest = &f->by_seq;
+	if (luo_file_append_token(files, f))
+		return NULL;
+
 	twin = rb_find_add(&f->by_token, &files->by_token, luo_file_cmp);
 	if (!twin)
 		return NULL;
@@ -301,13 +332,24 @@ static struct luo_file *luo_file_insert(struct luo_file *f)
 	return rb_entry(twin, struct luo_file, by_token);
 }
 
+static void luo_file_erase_token(struct luo_file_set *files, struct luo_file *f)
+{
+	if (files->highest == &f->by_token)
+		files->highest = rb_prev(&f->by_token);
+	if (files->recent == &f->by_token)
+		files->recent = NULL;
+	rb_erase(&f->by_token, &files->by_token);
+}
+
 static void luo_file_erase(struct luo_file *f)
 {
 	struct luo_file_set *files = &f->session->files;
 
+	if (files->newest == &f->by_seq)
+		files->newest = rb_prev(&f->by_seq);
 	rb_erase(&f->by_seq, &files->by_seq);
 	if (!RB_EMPTY_NODE(&f->by_token))
-		rb_erase(&f->by_token, &files->by_token);
+		luo_file_erase_token(files, f);
 }
 
 static void luo_file_write_record(const struct luo_file *f)
@@ -347,8 +389,8 @@ static int luo_file_cmp_id_key(const void *key, const struct rb_node *node)
 	const struct luo_file *a = key;
 	const struct luo_file *b = rb_entry(node, struct luo_file, by_id);
 
-	return cmp_int((unsigned long)a->handler, (unsigned long)b->handler) ?:
-	       cmp_int(a->id, b->id);
+	return cmp_int(a->id, b->id) ?:
+	       cmp_int((unsigned long)a->handler, (unsigned long)b->handler);
 }
 
 static int luo_file_cmp_id(struct rb_node *node, const struct rb_node *other)
@@ -523,7 +565,7 @@ void luo_file_set_unpreserve(struct liveupdate_session *session)
 {
 	struct rb_node *node;
 
-	while ((node = rb_last(&session->files.by_seq))) {
+	while ((node = session->files.newest)) {
 		luo_file_unpreserve_one(rb_entry(node, struct luo_file, by_seq));
 		cond_resched();
 	}

@@ -143,6 +143,10 @@ struct luo_file {
 struct luo_file_set {
 	struct rb_root by_token;
 	struct rb_root by_seq;
+	struct rb_node *newest;
+	/* Tokens mostly come in ascending order, and are asked for in it. */
+	struct rb_node *highest;
+	struct rb_node *recent;
 	u64 next_seq;
 	u64 count;
 	struct luo_chain chain;

@@ -5,11 +5,10 @@
 
 #include <linux/rbtree.h>
 
-/* @node must sort behind everything in the tree. */
-static inline void luo_seq_append(struct rb_root *root, struct rb_node *node)
+/* @node must sort behind @last, which is the last of the tree, if any is. */
+static inline void luo_seq_append(struct rb_root *root, struct rb_node *last,
+				  struct rb_node *node)
 {
-	struct rb_node *last = rb_last(root);
-
 	rb_link_node(node, last, last ? &last->rb_right : &root->rb_node);
 	rb_insert_color(node, root);
 }

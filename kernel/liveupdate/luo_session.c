@@ -98,7 +98,7 @@ static bool luo_session_insert(struct liveupdate_session *session)
 		return false;
 
 	session->seq = luo->next_seq++;
-	luo_seq_append(&luo->by_seq, &session->by_seq);
+	luo_seq_append(&luo->by_seq, rb_last(&luo->by_seq), &session->by_seq);
 	luo->count[direction].sessions++;
 	luo->count[direction].files += session->files.count;
 	return true;

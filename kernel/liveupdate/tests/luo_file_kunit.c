@@ -322,6 +322,35 @@ static void thousand_files_find_their_tokens(struct kunit *test)
 	seq_buf_clear(&t->log.seq);
 }
 
+static void tokens_that_come_in_no_order_are_found(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+	u64 i, token;
+
+	for (i = 0; i < 101; i++) {
+		token = i * 37 % 101;
+		KUNIT_EXPECT_NULL(test, luo_file_find(&s->files, token));
+		luo_test_preserve_new(t, s, h, token);
+		KUNIT_EXPECT_NOT_NULL(test, luo_file_find(&s->files, token));
+	}
+	for (i = 0; i < 101; i++) {
+		token = i * 53 % 101;
+		KUNIT_ASSERT_NOT_NULL(test, luo_file_find(&s->files, token));
+		KUNIT_EXPECT_EQ(test, luo_file_find(&s->files, token)->token, token);
+	}
+	/* From the highest on down, which is the one remembered. */
+	for (token = 101; token-- > 0;) {
+		KUNIT_EXPECT_NOT_NULL(test, luo_file_find(&s->files, token));
+		KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, token), 0);
+		KUNIT_EXPECT_NULL(test, luo_file_find(&s->files, token));
+	}
+	luo_test_preserve_new(t, s, h, 7);
+	KUNIT_EXPECT_NOT_NULL(test, luo_file_find(&s->files, 7));
+	seq_buf_clear(&t->log.seq);
+}
+
 /* ---- drivers that depend on files ---- */
 
 static void file_that_a_driver_depends_on_stays(struct kunit *test)
@@ -683,6 +712,7 @@ static struct kunit_case luo_file_cases[] = {
 	KUNIT_CASE(files_are_unpreserved_newest_first),
 	KUNIT_CASE(only_tokens_in_use_are_unpreserved),
 	KUNIT_CASE(thousand_files_find_their_tokens),
+	KUNIT_CASE(tokens_that_come_in_no_order_are_found),
 	KUNIT_CASE(file_that_a_driver_depends_on_stays),
 	KUNIT_CASE(files_come_back_in_any_order),
 	KUNIT_CASE(file_is_retrieved_once_and_given_out_often),
