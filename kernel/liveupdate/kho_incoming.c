@@ -13,6 +13,8 @@
  *   stands in a node with several parents. It is reserved, so that nobody gets
  *   it, but it cannot be restored.
  * - run: neighbouring blocks of one order.
+ * - gap: free memory between two runs. Small ones are withheld until the system
+ *   is up: see kho_gaps.c.
  *
  * Dropped and doubtful entries are cleared, so the map can go on as this
  * kernel's own.
@@ -32,17 +34,18 @@
 #include <linux/sort.h>
 
 #include "../kexec_handover_internal.h"
+#include "kho_gaps.h"
 #include "kho_incoming.h"
 #include "kho_radix.h"
 
 /* What kho_reader_emit() can do with if memory is short. */
 #define KHO_MIN_RANGES		256UL
 
-/* [start, end) in page frame numbers */
-struct kho_span {
-	unsigned long start;
-	unsigned long end;
-};
+/* Larger gaps cost little for each of their pages. */
+#define KHO_MAX_GAP		16UL
+
+/* Parts of RAM that may be withheld: 1 / this. */
+#define KHO_WITHHELD_PART	16
 
 struct kho_node {
 	u64 pa;
@@ -91,6 +94,13 @@ struct kho_reader {
 	unsigned long nr_ranges;
 	unsigned long max_ranges;
 	phys_addr_t gap;		/* ranges this close are merged */
+
+	struct kho_span *gaps;		/* withheld */
+	unsigned long nr_gaps;
+	unsigned long max_gaps;
+	unsigned long nr_withheld;
+	unsigned long max_withheld;
+	unsigned long gap_taken;
 
 	struct kho_source sources[KHO_RADIX_MAX_ORDER + 2];
 	unsigned int nr_sources;
@@ -352,14 +362,35 @@ static void __init kho_compact_ranges(struct kho_reader *r, unsigned long max)
 	}
 }
 
+/* Returns true if the gap [start, end) was put on the list of those withheld. */
+static bool __init kho_withhold(struct kho_reader *r, unsigned long start,
+				unsigned long end)
+{
+	if (end - start > KHO_MAX_GAP || r->nr_gaps == r->max_gaps ||
+	    r->nr_withheld + end - start > r->max_withheld)
+		return false;
+
+	while (r->taken[r->gap_taken].end <= start)
+		r->gap_taken++;
+	if (r->taken[r->gap_taken].start < end)
+		return false;
+
+	r->gaps[r->nr_gaps++] = (struct kho_span){ start, end };
+	r->nr_withheld += end - start;
+	return true;
+}
+
 /* @start must not be below that of the previous call. */
-static void __init kho_emit(struct kho_reader *r, unsigned long start_pfn,
-			    unsigned long end_pfn)
+static __always_inline void kho_emit(struct kho_reader *r,
+				     unsigned long start_pfn,
+				     unsigned long end_pfn)
 {
 	phys_addr_t start = PFN_PHYS(start_pfn), end = PFN_PHYS(end_pfn);
 	struct memblock_range *last = r->ranges + r->nr_ranges - 1;
 
-	if (r->nr_ranges && kho_ranges_join(r, last, start)) {
+	if (r->nr_ranges &&
+	    (kho_ranges_join(r, last, start) ||
+	     kho_withhold(r, PHYS_PFN(last->end), start_pfn))) {
 		last->end = max(last->end, end);
 		return;
 	}
@@ -367,6 +398,23 @@ static void __init kho_emit(struct kho_reader *r, unsigned long start_pfn,
 	if (r->nr_ranges == r->max_ranges)
 		kho_compact_ranges(r, r->max_ranges / 2);
 	r->ranges[r->nr_ranges++] = (struct memblock_range){ start, end };
+}
+
+/* Not zeroed, which would be most of the work. */
+static void *__init kho_alloc_array(unsigned long nr, size_t size)
+{
+	return memblock_alloc_raw(array_size(nr, size), PAGE_SIZE);
+}
+
+/* Without, all gaps are freed at once. */
+static void __init kho_alloc_gaps(struct kho_reader *r)
+{
+	r->gaps = kho_alloc_array(r->max_ranges, sizeof(*r->gaps));
+	if (!r->gaps)
+		return;
+
+	r->max_gaps = r->max_ranges;
+	r->max_withheld = PHYS_PFN(memblock_phys_mem_size()) / KHO_WITHHELD_PART;
 }
 
 static int __init kho_alloc_ranges(struct kho_reader *r)
@@ -377,11 +425,11 @@ static int __init kho_alloc_ranges(struct kho_reader *r)
 	r->max_ranges += memblock.memory.cnt + memblock.reserved.cnt + min;
 
 	for (; r->max_ranges >= min; r->max_ranges /= 2) {
-		r->ranges = memblock_alloc(array_size(r->max_ranges,
-						      sizeof(*r->ranges)),
-					   SMP_CACHE_BYTES);
-		if (r->ranges)
+		r->ranges = kho_alloc_array(r->max_ranges, sizeof(*r->ranges));
+		if (r->ranges) {
+			kho_alloc_gaps(r);
 			return 0;
+		}
 	}
 
 	return -ENOMEM;
@@ -396,22 +444,47 @@ static void __init kho_clear_blocks(struct kho_reader *r, unsigned long start,
 		kho_radix_clear(r->tree, start, order);
 }
 
+/* The end of the run that begins at @bit; most end in the same word. */
+static unsigned int __init kho_run_end(const unsigned long *leaf, unsigned int bit)
+{
+	unsigned long zeros = ~leaf[BIT_WORD(bit)] & BITMAP_FIRST_WORD_MASK(bit);
+
+	if (likely(zeros))
+		return round_down(bit, BITS_PER_LONG) + __ffs(zeros);
+	return find_next_zero_bit(leaf, KHO_RADIX_LEAF_BITS, bit);
+}
+
+/* The first bit from @bit on that is set. */
+static unsigned int __init kho_run_start(const unsigned long *leaf, unsigned int bit)
+{
+	unsigned long ones;
+
+	if (bit == KHO_RADIX_LEAF_BITS)
+		return bit;
+
+	ones = leaf[BIT_WORD(bit)] & BITMAP_FIRST_WORD_MASK(bit);
+	if (likely(ones))
+		return round_down(bit, BITS_PER_LONG) + __ffs(ones);
+	return find_next_bit(leaf, KHO_RADIX_LEAF_BITS, bit);
+}
+
 static bool __init kho_next_run(struct kho_reader *r, struct kho_source *s)
 {
 	for (; s->idx < s->last; s->idx++, s->bit = 0) {
 		struct kho_node *node = &r->nodes[s->idx];
 		unsigned long *leaf = phys_to_virt(node->pa);
-		unsigned long base = kho_radix_key_pfn(node->key);
-		unsigned long bit;
+		unsigned long base;
+		unsigned int bit;
 
 		if (node->level)
 			continue;
-		bit = find_next_bit(leaf, KHO_RADIX_LEAF_BITS, s->bit);
+		bit = kho_run_start(leaf, s->bit);
 		if (bit == KHO_RADIX_LEAF_BITS)
 			continue;
 
-		s->bit = find_next_zero_bit(leaf, KHO_RADIX_LEAF_BITS, bit);
-		s->start = base + (bit << s->order);
+		base = kho_radix_key_pfn(node->key);
+		s->bit = kho_run_end(leaf, bit);
+		s->start = base + ((unsigned long)bit << s->order);
 		s->end = base + ((unsigned long)s->bit << s->order);
 		s->shared = node->shared;
 		return true;
@@ -481,8 +554,8 @@ static void __init kho_reserve_doubtful(struct kho_reader *r,
 	r->nr_doubtful += (end - s->start) >> s->order;
 }
 
-static void __init kho_accept(struct kho_reader *r, struct kho_source *s,
-			      unsigned long end)
+static __always_inline void kho_accept(struct kho_reader *r,
+				       struct kho_source *s, unsigned long end)
 {
 	unsigned long pfn;
 
@@ -490,6 +563,36 @@ static void __init kho_accept(struct kho_reader *r, struct kho_source *s,
 	for (pfn = s->start; pfn < end; pfn += 1UL << s->order)
 		kho_mark_block(pfn_to_page(pfn), s->order);
 	r->nr_blocks += (end - s->start) >> s->order;
+}
+
+/*
+ * The run is accepted; so are those behind it in the same leaf, up to where
+ * anything else begins, which is @next in other sources.
+ */
+static void __init kho_accept_more(struct kho_reader *r, struct kho_source *s,
+				   unsigned long next)
+{
+	const unsigned long clear = min(next, r->taken[s->taken].start);
+	const unsigned long *leaf = phys_to_virt(r->nodes[s->idx].pa);
+	const unsigned long base = kho_radix_key_pfn(r->nodes[s->idx].key);
+	unsigned int bit, end;
+
+	for (;;) {
+		bit = kho_run_start(leaf, s->bit);
+		if (bit == KHO_RADIX_LEAF_BITS)
+			break;
+		end = kho_run_end(leaf, bit);
+		if (base + ((unsigned long)end << s->order) > clear)
+			break;
+
+		s->bit = end;
+		s->start = base + ((unsigned long)bit << s->order);
+		s->end = base + ((unsigned long)end << s->order);
+		kho_accept(r, s, s->end);
+	}
+	s->start = s->end;
+	s->limit = s->end;
+	r->done = max(r->done, s->end);
 }
 
 /*
@@ -501,6 +604,7 @@ static void __init kho_source_consume(struct kho_reader *r, struct kho_source *s
 {
 	const unsigned long size = 1UL << s->order;
 	unsigned long end = s->limit;
+	bool accepted = false;
 
 	if (s->is_nodes) {
 		kho_emit(r, s->start, end);
@@ -509,6 +613,7 @@ static void __init kho_source_consume(struct kho_reader *r, struct kho_source *s
 	} else if (s->start >= r->done && next - s->start >= size) {
 		end = min(end, s->start + round_down(next - s->start, size));
 		kho_accept(r, s, end);
+		accepted = true;
 	} else {
 		end = s->start + size;
 		kho_reserve_doubtful(r, s, end);
@@ -516,6 +621,8 @@ static void __init kho_source_consume(struct kho_reader *r, struct kho_source *s
 
 	s->start = end;
 	r->done = max(r->done, end);
+	if (accepted && end == s->end)
+		kho_accept_more(r, s, next);
 }
 
 static void __init kho_add_source(struct kho_reader *r, struct kho_source s)
@@ -608,8 +715,9 @@ static int __init kho_reserve_ranges(struct kho_reader *r)
 
 static void __init kho_reader_report(struct kho_reader *r)
 {
-	pr_debug("%lu blocks in %lu ranges, %lu nodes\n", r->nr_blocks,
-		 r->nr_ranges, r->nr_nodes);
+	pr_debug("%lu blocks in %lu ranges, %lu nodes, %lu pages withheld in %lu gaps\n",
+		 r->nr_blocks, r->nr_ranges, r->nr_nodes, r->nr_withheld,
+		 r->nr_gaps);
 
 	if (r->gap)
 		pr_warn("short of memory, gaps of up to %pa bytes are reserved with what is preserved\n",
@@ -629,6 +737,8 @@ static void __init kho_reader_free(struct kho_reader *r)
 		memblock_free(r->taken, r->max_taken * sizeof(*r->taken));
 	if (r->ranges)
 		memblock_free(r->ranges, r->max_ranges * sizeof(*r->ranges));
+	if (r->gaps)
+		memblock_free(r->gaps, r->max_gaps * sizeof(*r->gaps));
 }
 
 /**
@@ -663,8 +773,12 @@ int __init kho_incoming_adopt(struct kho_radix *tree, u64 root_pa)
 		err = kho_reserve_ranges(r);
 		kho_reader_report(r);
 	}
-	if (err)
+	if (err) {
 		tree->root = NULL;
+	} else if (r->nr_gaps) {
+		kho_gaps_keep(r->gaps, r->nr_gaps, r->max_gaps);
+		r->gaps = NULL;
+	}
 
 	kho_reader_free(r);
 	return err;

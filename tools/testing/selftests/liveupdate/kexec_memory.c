@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <linux/loop.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mount.h>
@@ -599,6 +600,139 @@ static void check_charged(const struct scenario *s)
 	CHECK_EQ(0, status);
 }
 
+/* ---- small gaps between preserved pages ---- */
+
+#define GAP_PAGES	4096
+
+/* Page frames of a file in ascending order. */
+static void read_frames(int fd, __u64 frames[GAP_PAGES])
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	char *map = map_shared(fd, GAP_PAGES * 4096);
+	size_t size = GAP_PAGES * sizeof(*frames);
+
+	CHECK(map);
+	CHECK_OK(madvise(map, GAP_PAGES * 4096, MADV_POPULATE_READ));
+	CHECK_EQ(size, pread(pagemap, frames, size, (uintptr_t)map / 4096 * 8));
+	for (int i = 0; i < GAP_PAGES; i++)
+		frames[i] &= PFN_MASK;
+	munmap(map, GAP_PAGES * 4096);
+	close(pagemap);
+}
+
+static int compare_frames(const void *a, const void *b)
+{
+	__u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool has_frame(const __u64 frames[GAP_PAGES], __u64 frame)
+{
+	return bsearch(&frame, frames, GAP_PAGES, sizeof(frame), compare_frames);
+}
+
+/* Puts those that have a page of the other file on each side first. */
+static int choose_gaps(__u64 gaps[GAP_PAGES], const __u64 frames[GAP_PAGES])
+{
+	int i, n = 0;
+
+	for (i = 0; i < GAP_PAGES; i++) {
+		if (has_frame(frames, gaps[i] - 1) && has_frame(frames, gaps[i] + 1))
+			gaps[n++] = gaps[i];
+	}
+	return n;
+}
+
+static void save_scattered(const struct scenario *s)
+{
+	int session = outgoing(s), fd = luo_memfd(GAP_PAGES * 4096);
+	int between = luo_memfd(GAP_PAGES * 4096), list;
+	static __u64 frames[GAP_PAGES], gaps[GAP_PAGES];
+	size_t len;
+	int i;
+
+	CHECK_FD(session);
+	CHECK_FD(fd);
+	CHECK_FD(between);
+	for (i = 0; i < GAP_PAGES; i++) {
+		CHECK_EQ(8, pwrite(fd, "occupied", 8, i * 4096));
+		CHECK_EQ(8, pwrite(between, "occupied", 8, i * 4096));
+	}
+	CHECK_OK(luo_preserve(session, fd, 1));
+	read_frames(fd, frames);
+	qsort(frames, GAP_PAGES, sizeof(*frames), compare_frames);
+	read_frames(between, gaps);
+	len = choose_gaps(gaps, frames) * sizeof(*gaps);
+	CHECK_AT_LEAST(64 * sizeof(*gaps), len);
+
+	list = luo_memfd(len);
+	CHECK_FD(list);
+	CHECK_EQ(len, pwrite(list, gaps, len, 0));
+	CHECK_OK(luo_preserve(session, list, 2));
+}
+
+/*
+ * Pages that the kernel keeps at hand for a CPU look like those it withholds.
+ * Make each CPU return them: it has to if it frees more than it may keep.
+ */
+static void return_pages_at_hand(void)
+{
+	cpu_set_t all, one;
+	void *map;
+	int cpu;
+
+	CHECK_OK(luo_write("/proc/sys/vm/percpu_pagelist_high_fraction", "1000000"));
+	CHECK_OK(sched_getaffinity(0, sizeof(all), &all));
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		CHECK_OK(sched_setaffinity(0, sizeof(one), &one));
+		map = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		CHECK(map != MAP_FAILED);
+		munmap(map, 8 * MIB);
+	}
+	CHECK_OK(sched_setaffinity(0, sizeof(all), &all));
+	CHECK_OK(luo_write("/proc/sys/vm/percpu_pagelist_high_fraction", "0"));
+}
+
+/* How many page frames are neither free nor in use for anything. */
+static int count_withheld(const __u64 *frames, int nr)
+{
+	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	int i, withheld = 0;
+	__u64 bits;
+
+	for (i = 0; i < nr; i++) {
+		CHECK_EQ(8, pread(flags, &bits, 8, frames[i] * 8));
+		withheld += !bits;
+	}
+	close(flags);
+	return withheld;
+}
+
+static void check_gaps_are_freed(const struct scenario *s)
+{
+	int session = incoming(s), list, nr, tries = 30;
+	static __u64 gaps[GAP_PAGES];
+
+	CHECK_FD(session);
+	list = luo_retrieve_fd(session, 2);
+	CHECK_FD(list);
+	nr = luo_size(list) / sizeof(*gaps);
+	CHECK_EQ(nr * sizeof(*gaps), pread(list, gaps, sizeof(gaps), 0));
+
+	do {
+		usleep(100000);
+		return_pages_at_hand();
+	} while (count_withheld(gaps, nr) > nr / 10 && --tries);
+	CHECK_AT_LEAST(1, tries);
+	CHECK_OK(luo_finish(session));
+}
+
 const struct scenario memory_scenarios[] = {
 	{ .name = "huge folios", .stage = { save_huge, hand_huge_on, split_huge },
 	  .mainline = true },
@@ -612,6 +746,8 @@ const struct scenario memory_scenarios[] = {
 	{ .name = "freed after use", .stage = { save_large, check_freed_after_use },
 	  .mainline = true },
 	{ .name = "charged to who retrieves", .stage = { save_large, check_charged } },
+	{ .name = "gaps between preserved pages are freed",
+	  .stage = { save_scattered, check_gaps_are_freed } },
 	/* Its threads keep the CPUs busy from here on. */
 	{ .name = "written up to the jump", .stage = { save_written, check_written },
 	  .jump = note_progress },
