@@ -13,6 +13,7 @@
 #include <linux/cleanup.h>
 #include <linux/export.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/sched/clock.h>
 #include <linux/slab.h>
@@ -509,7 +510,7 @@ int luo_file_preserve(struct liveupdate_session *session, struct file *file,
 		goto err_remove_record;
 
 	luo_file_insert(f);
-	files->count++;
+	WRITE_ONCE(files->count, files->count + 1);
 	luo_session_sync(session, 1);
 	return 0;
 
@@ -530,7 +531,7 @@ static void luo_file_unpreserve_one(struct luo_file *f)
 	luo_file_erase(f);
 	luo_file_disengage(f);
 	luo_chain_remove(&session->files.chain, &f->slot);
-	session->files.count--;
+	WRITE_ONCE(session->files.count, session->files.count - 1);
 	luo_session_sync(session, -1);
 	luo_handler_put(f->handler);
 	fput(f->file);

@@ -35,7 +35,8 @@ static void luo_session_set_state(struct liveupdate_session *session,
 	lockdep_assert_held(&session->luo->lock);
 
 	WARN_ON_ONCE(!(luo_session_next_states[session->state] & BIT(state)));
-	session->state = state;
+	/* Whom it is only told to takes no lock. */
+	WRITE_ONCE(session->state, state);
 }
 
 static enum luo_direction luo_session_direction(const struct liveupdate_session *session)
@@ -322,7 +323,7 @@ int luo_session_finish(struct liveupdate_session *session)
 
 	mutex_lock(&luo->lock);
 	luo_session_erase(session);
-	session->files.count = 0;
+	WRITE_ONCE(session->files.count, 0);
 	luo_session_set_state(session, LUO_SESSION_FINISHED);
 	mutex_unlock(&luo->lock);
 	luo_session_put(session);
@@ -499,7 +500,7 @@ static void luo_session_condemn(struct liveupdate_session *session)
 	mutex_lock(&luo->lock);
 	luo_session_unlist(session);
 	luo_session_set_state(session, LUO_SESSION_DAMAGED);
-	session->files.count = 0;
+	WRITE_ONCE(session->files.count, 0);
 	mutex_unlock(&luo->lock);
 	luo_file_set_forget(session);
 	luo_forget_incoming(luo);

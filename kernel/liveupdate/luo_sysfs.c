@@ -277,7 +277,8 @@ static int luo_show_session(struct seq_file *m, void *v)
 
 	guard(mutex)(&session->lock);
 	seq_printf(m, "session %s %s files %llu\n", session->name,
-		   luo_session_state_names[session->state], session->files.count);
+		   luo_session_state_names[READ_ONCE(session->state)],
+		   session->files.count);
 	while ((f = luo_file_next(&session->files, seq))) {
 		luo_show_file(m, f);
 		if (seq_has_overflowed(m))
