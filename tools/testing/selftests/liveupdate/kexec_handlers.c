@@ -9,10 +9,9 @@
 
 #include "kexec_scenarios.h"
 
-#define CONTROL		"/sys/kernel/debug/liveupdate_test/"
 #define FLB_VALUE	0x626c66
 
-static int load_module(void)
+int load_module(void)
 {
 	int fd = open(module_path, O_RDONLY | O_CLOEXEC);
 	int err = 0;
@@ -32,11 +31,11 @@ static int unload_module(void)
 
 static int module_loaded(void)
 {
-	return !access(CONTROL "log", R_OK);
+	return !access(TEST_CONTROL "log", R_OK);
 }
 
 /* A file of one of the handlers, with a value. */
-static int test_file(const char *handler, __u64 value)
+int open_test_file(const char *handler, __u64 value)
 {
 	char path[64];
 	int fd;
@@ -50,7 +49,7 @@ static int test_file(const char *handler, __u64 value)
 
 static int preserve_value(int session, const char *handler, __u64 value)
 {
-	int fd = test_file(handler, value);
+	int fd = open_test_file(handler, value);
 
 	return fd < 0 ? fd : luo_preserve(session, fd, value);
 }
@@ -72,18 +71,18 @@ static long long retrieve_value(int session, __u64 token)
 
 static void clear_log(void)
 {
-	CHECK_OK(luo_write(CONTROL "log", "0"));
+	CHECK_OK(luo_write(TEST_CONTROL "log", "0"));
 }
 
 static void fail_next(const char *rule)
 {
-	CHECK_OK(luo_write(CONTROL "fail", rule));
+	CHECK_OK(luo_write(TEST_CONTROL "fail", rule));
 }
 
 /* Lines of the log that start with @start, as one text. */
 static void read_log(const char *start, char *text, size_t size)
 {
-	FILE *f = fopen(CONTROL "log", "re");
+	FILE *f = fopen(TEST_CONTROL "log", "re");
 	char line[128];
 	size_t len = 0;
 
@@ -218,7 +217,7 @@ static void check_refused_freeze(const struct scenario *s)
 
 static void refuse_preserve(const struct scenario *s)
 {
-	int session = outgoing(s), fd = test_file("luo-test-v1", 7);
+	int session = outgoing(s), fd = open_test_file("luo-test-v1", 7);
 
 	CHECK_FD(session);
 	fail_next("luo-test-v1 preserve 1 5");
@@ -343,12 +342,12 @@ static void check_flb(const struct scenario *s)
 
 	CHECK_FD(session);
 	clear_log();
-	CHECK_EQ(FLB_VALUE, luo_read_number(CONTROL "flb"));
-	CHECK_EQ(FLB_VALUE, luo_read_number(CONTROL "flb"));
+	CHECK_EQ(FLB_VALUE, luo_read_number(TEST_CONTROL "flb"));
+	CHECK_EQ(FLB_VALUE, luo_read_number(TEST_CONTROL "flb"));
 	CHECK_EQ(21, retrieve_value(session, 21));
 	CHECK_OK(luo_finish(session));
 	/* The file of the other session needs it, and so it is handed over. */
-	CHECK_EQ(FLB_VALUE, luo_read_number(CONTROL "flb"));
+	CHECK_EQ(FLB_VALUE, luo_read_number(TEST_CONTROL "flb"));
 	check_log("luo-test-flb ", "luo-test-flb retrieve 6450278 0\n");
 }
 
@@ -360,12 +359,12 @@ static void finish_flb(const struct scenario *s)
 	CHECK_FD(session);
 	clear_log();
 	CHECK_EQ(23, retrieve_value(session, 23));
-	CHECK_EQ(FLB_VALUE, luo_read_number(CONTROL "flb"));
+	CHECK_EQ(FLB_VALUE, luo_read_number(TEST_CONTROL "flb"));
 	CHECK_OK(luo_finish(session));
 	check_log("luo-test-flb ",
 		  "luo-test-flb retrieve 6450278 0\n"
 		  "luo-test-flb finish 6450278 0\n");
-	CHECK_EQ(-ENODATA, luo_read_number(CONTROL "flb"));
+	CHECK_EQ(-ENODATA, luo_read_number(TEST_CONTROL "flb"));
 }
 
 /* ---- the module goes ---- */

@@ -38,6 +38,7 @@ extern const struct scenario session_scenarios[];
 extern const struct scenario file_scenarios[];
 extern const struct scenario memory_scenarios[];
 extern const struct scenario handler_scenarios[];
+extern const struct scenario fault_scenarios[];
 extern const struct scenario map_scenarios[];
 extern const struct scenario last_scenarios[];
 /* Only where every other kernel is one of mainline. */
@@ -72,6 +73,11 @@ int load_kernel(const char *options);
 int unload_kernel(void);
 /* Returns only if it was refused. */
 int jump(void);
+
+/* Files of luo_test_handlers.ko; both return -errno. */
+#define TEST_CONTROL	"/sys/kernel/debug/liveupdate_test/"
+int load_module(void);
+int open_test_file(const char *handler, __u64 value);
 
 /* Tell what is wrong and give the scenario up. */
 void check_equal(const char *where, const char *what, long long wanted, long long seen);

@@ -30,6 +30,7 @@ static const struct scenario *const tables[] = {
 	file_scenarios,
 	memory_scenarios,
 	handler_scenarios,
+	fault_scenarios,
 	map_scenarios,
 	interop_scenarios,
 	last_scenarios,
