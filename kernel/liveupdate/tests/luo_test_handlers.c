@@ -6,9 +6,10 @@
  * survives. Those of v2 and v3 depend on one FLB. In debugfs:
  *
  * liveupdate_test/fail	Write "HANDLER OP N ERRNO": the Nth call of OP from now
- *			fails with that errno, once; for can_finish it says no.
- *			The FLB's name is a HANDLER too. "0" forgets all. The
- *			parameter fail= takes the same, separated by commas.
+ *			fails with that errno, once, or every call if N is 0;
+ *			for can_finish it says no. The FLB's name is a HANDLER
+ *			too. "0" forgets all. The parameter fail= takes the
+ *			same, separated by commas.
  * liveupdate_test/log	The callbacks, oldest first: "HANDLER OP VALUE ERR" with
  *			the first eight bytes of the file as VALUE. A write
  *			empties it.
@@ -40,6 +41,7 @@
 #define RULES_MAX	16
 #define LOG_MAX		512
 
+/* Without an errno it is free. */
 struct rule {
 	char who[LUO_HANDLER_NAME_LENGTH];
 	char op[OPS_NAME];
@@ -71,16 +73,28 @@ static void log_add(const char *who, const char *op, u64 value, int err)
 	log_entries[log_count++] = (struct log_entry) { who, op, value, err };
 }
 
+static int rule_apply(struct rule *rule)
+{
+	int err = rule->err;
+
+	if (!rule->left)
+		return -err;
+	if (--rule->left)
+		return 0;
+	rule->err = 0;
+	return -err;
+}
+
 static int rules_apply(const char *who, const char *op)
 {
 	unsigned int i;
+	int err = 0;
 
-	for (i = 0; i < RULES_MAX; i++) {
-		if (rules[i].left && !strcmp(rules[i].who, who) &&
-		    !strcmp(rules[i].op, op) && !--rules[i].left)
-			return -rules[i].err;
+	for (i = 0; i < RULES_MAX && !err; i++) {
+		if (!strcmp(rules[i].who, who) && !strcmp(rules[i].op, op))
+			err = rule_apply(&rules[i]);
 	}
-	return 0;
+	return err;
 }
 
 /* Every callback begins here. */
@@ -99,7 +113,7 @@ static int rule_add(const struct rule *rule)
 	unsigned int i;
 
 	for (i = 0; i < RULES_MAX; i++) {
-		if (!rules[i].left) {
+		if (!rules[i].err) {
 			rules[i] = *rule;
 			return 0;
 		}
@@ -117,8 +131,7 @@ static int rule_parse(const char *text)
 		return 0;
 	}
 	if (sscanf(text, "%47s %15s %u %d", rule.who, rule.op, &rule.left,
-		   &rule.err) != 4 || !rule.left || rule.err <= 0 ||
-	    rule.err > MAX_ERRNO)
+		   &rule.err) != 4 || rule.err <= 0 || rule.err > MAX_ERRNO)
 		return -EINVAL;
 	return rule_add(&rule);
 }
@@ -145,7 +158,7 @@ static int fail_show(struct seq_file *m, void *v)
 
 	guard(mutex)(&control_lock);
 	for (i = 0; i < RULES_MAX; i++) {
-		if (rules[i].left)
+		if (rules[i].err)
 			seq_printf(m, "%s %s %u %d\n", rules[i].who, rules[i].op,
 				   rules[i].left, rules[i].err);
 	}

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Threads and processes that make, fill, empty, list and close sessions at the
- * same time, against each other and against a reboot that is called off.
+ * same time, against each other and against reboots that are refused or called
+ * off.
  *
  * Each worker knows which results are possible and which invariants hold for
- * what it owns; all else counts as wrong. How long they run: LUO_SECONDS in the
- * environment.
+ * what it owns; all else counts as wrong. In the environment: LUO_SECONDS, how
+ * long they run; LUO_LOAD, a shell command that loads a kernel, for the reboots
+ * that get as far as to freeze files. These need luo_test_handlers.ko loaded.
  */
 
 #include <pthread.h>
@@ -20,12 +22,21 @@
 #define FILES		4
 #define ANCHOR_TOKEN	1000
 #define FILE_SIZE	(16 << 10)
+#define HOLES		4
+#define HOLES_SIZE	(8 << 20)
+#define REFUSING_TOKEN	2000
+
+#define TEST_HANDLER	"/dev/luo-test-v1"
+#define TEST_CONTROL	"/sys/kernel/debug/liveupdate_test/"
+#define TEST_RULE	"luo-test-v1 freeze 0 5"
 
 struct race {
 	int dev;
 	/* A session that stays, with one file that stays. */
 	int anchor;
 	int files[FILES];
+	/* In the anchor, if freeze is to have something to do. */
+	int holes[HOLES];
 	atomic_bool stop;
 	atomic_int owners[NAMES];
 	atomic_int holders[FILES];
@@ -153,6 +164,8 @@ static void change_size_and_write(struct race *race, unsigned int *seed)
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096) &&
 	    errno != EBUSY)
 		wrong(race, "punch", errno);
+	if (fcntl(fd, F_GET_SEALS))
+		wrong(race, "seals", fcntl(fd, F_GET_SEALS));
 	if (pwrite(fd, "x", 1, dice(seed, FILE_SIZE)) != 1)
 		wrong(race, "write", errno);
 }
@@ -216,6 +229,44 @@ static void fail_to_reboot(struct race *race, unsigned int *seed)
 		wrong(race, "reboot", err);
 }
 
+/* The files with holes have been frozen when the last one refuses. */
+static void call_reboot_off(struct race *race, unsigned int *seed)
+{
+	int err = luo_reboot();
+
+	if (err != -EIO && err != -EBUSY)
+		wrong(race, "reboot that is called off", err);
+}
+
+/* Waits as long as the file is frozen. */
+static void fill_holes(struct race *race, unsigned int *seed)
+{
+	int fd = race->holes[dice(seed, HOLES)];
+	off_t at = dice(seed, HOLES_SIZE);
+	char seen, c = dice(seed, 256);
+
+	if (pwrite(fd, &c, 1, at) != 1)
+		wrong(race, "write into a hole", errno);
+	/* Others write other values, but nobody makes it a hole again. */
+	if (pread(fd, &seen, 1, at) != 1 || lseek(fd, at, SEEK_DATA) != at)
+		wrong(race, "hole after a write", errno);
+}
+
+static void fill_holes_by_mapping(struct race *race, unsigned int *seed)
+{
+	int fd = race->holes[dice(seed, HOLES)];
+	char *map = mmap(NULL, HOLES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int i;
+
+	if (map == MAP_FAILED) {
+		wrong(race, "mmap", errno);
+		return;
+	}
+	for (i = 0; i < 20; i++)
+		map[dice(seed, HOLES_SIZE)] = 1;
+	munmap(map, HOLES_SIZE);
+}
+
 /* ---- running them ---- */
 
 typedef void (*worker_fn)(struct race *race, unsigned int *seed);
@@ -274,6 +325,8 @@ FIXTURE(race)
 FIXTURE_VARIANT(race)
 {
 	worker_fn fns[16];
+	/* Reboots freeze files before they are called off. */
+	bool freezes;
 };
 
 FIXTURE_VARIANT_ADD(race, create_and_close) {
@@ -311,12 +364,57 @@ FIXTURE_VARIANT_ADD(race, reboots) {
 		 preserve_and_unpreserve },
 };
 
+FIXTURE_VARIANT_ADD(race, called_off) {
+	.fns = { call_reboot_off, call_reboot_off, create_and_close,
+		 preserve_and_unpreserve, fill_holes, fill_holes_by_mapping,
+		 list_files, look },
+	.freezes = true,
+};
+
 FIXTURE_VARIANT_ADD(race, all) {
 	.fns = { fail_to_reboot, create_and_close, create_and_close,
 		 preserve_and_unpreserve, preserve_and_unpreserve,
 		 change_size_and_write, list_sessions, list_files, look,
 		 use_moving, replace_moving, kill_owner },
 };
+
+/*
+ * Files to be frozen, and after them one that refuses: as long as it is there
+ * no reboot goes through.
+ */
+static int prepare_freeze(struct race *race)
+{
+	char line[64];
+	int i, err, fd;
+
+	for (i = 0; i < HOLES; i++) {
+		race->holes[i] = luo_memfd(HOLES_SIZE);
+		err = luo_preserve(race->anchor, race->holes[i], i);
+		if (err)
+			return err;
+	}
+	err = luo_write(TEST_CONTROL "fail", "0") ?:
+	      luo_write(TEST_CONTROL "fail", TEST_RULE) ?:
+	      luo_read_line(TEST_CONTROL "fail", line, sizeof(line));
+	if (err || strcmp(line, TEST_RULE))
+		return err ?: -EPROTO;
+	fd = open(TEST_HANDLER, O_RDWR | O_CLOEXEC);
+	err = fd < 0 ? -errno : luo_preserve(race->anchor, fd, REFUSING_TOKEN);
+	close(fd);
+	return err ?: system(getenv("LUO_LOAD")) ? -ENOEXEC : 0;
+}
+
+static void end_freeze(struct race *race)
+{
+	int i;
+
+	/* Nothing could be loaded while there is no file that refuses. */
+	luo_unload();
+	for (i = 0; i < HOLES; i++)
+		luo_unpreserve(race->anchor, i);
+	luo_unpreserve(race->anchor, REFUSING_TOKEN);
+	luo_write(TEST_CONTROL "fail", "0");
+}
 
 FIXTURE_SETUP(race)
 {
@@ -336,7 +434,13 @@ FIXTURE_SETUP(race)
 		ASSERT_LE(0, race->files[i]);
 	}
 	atomic_store(&race->moving, -1);
-	ASSERT_EQ(0, luo_load_old_style());
+	if (!variant->freezes) {
+		ASSERT_EQ(0, luo_load_old_style());
+		return;
+	}
+	if (access(TEST_CONTROL, F_OK) || !getenv("LUO_LOAD"))
+		SKIP(return, "no luo_test_handlers.ko or no LUO_LOAD");
+	ASSERT_EQ(0, prepare_freeze(race));
 }
 
 FIXTURE_TEARDOWN(race)
@@ -366,6 +470,8 @@ TEST_F_TIMEOUT(race, keeps_every_invariant, 300)
 
 	if (atomic_load(&race->moving) >= 0)
 		close(atomic_load(&race->moving));
+	if (variant->freezes)
+		end_freeze(race);
 	ASSERT_EQ(0, luo_info(race->dev, &info));
 	EXPECT_EQ(1, info.outgoing_sessions);
 	EXPECT_EQ(1, info.outgoing_files);
