@@ -602,9 +602,9 @@ static void check_charged(const struct scenario *s)
 
 /* ---- small gaps between preserved pages ---- */
 
-#define GAP_PAGES	4096
+#define GAP_PAGES	8192
 
-/* Page frames of a file in ascending order. */
+/* Page frames of a file, in its order. */
 static void read_frames(int fd, __u64 frames[GAP_PAGES])
 {
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -620,6 +620,21 @@ static void read_frames(int fd, __u64 frames[GAP_PAGES])
 	close(pagemap);
 }
 
+/* Takes the pages in odd frames out of a file; returns how many are left. */
+static int drop_odd_frames(int fd, __u64 frames[GAP_PAGES])
+{
+	int i, n = 0;
+
+	for (i = 0; i < GAP_PAGES; i++) {
+		if (frames[i] % 2)
+			CHECK_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					   i * 4096l, 4096));
+		else
+			frames[n++] = frames[i];
+	}
+	return n;
+}
+
 static int compare_frames(const void *a, const void *b)
 {
 	__u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
@@ -627,43 +642,34 @@ static int compare_frames(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static bool has_frame(const __u64 frames[GAP_PAGES], __u64 frame)
-{
-	return bsearch(&frame, frames, GAP_PAGES, sizeof(frame), compare_frames);
-}
-
-/* Puts those that have a page of the other file on each side first. */
-static int choose_gaps(__u64 gaps[GAP_PAGES], const __u64 frames[GAP_PAGES])
+/* Frames between two of @frames that are next to each other but for one. */
+static int find_gaps(__u64 *gaps, const __u64 *frames, int nr)
 {
 	int i, n = 0;
 
-	for (i = 0; i < GAP_PAGES; i++) {
-		if (has_frame(frames, gaps[i] - 1) && has_frame(frames, gaps[i] + 1))
-			gaps[n++] = gaps[i];
+	for (i = 1; i < nr; i++) {
+		if (frames[i] == frames[i - 1] + 2)
+			gaps[n++] = frames[i] - 1;
 	}
 	return n;
 }
 
 static void save_scattered(const struct scenario *s)
 {
-	int session = outgoing(s), fd = luo_memfd(GAP_PAGES * 4096);
-	int between = luo_memfd(GAP_PAGES * 4096), list;
+	int session = outgoing(s), fd = luo_memfd(GAP_PAGES * 4096), list;
 	static __u64 frames[GAP_PAGES], gaps[GAP_PAGES];
 	size_t len;
-	int i;
+	int i, nr;
 
 	CHECK_FD(session);
 	CHECK_FD(fd);
-	CHECK_FD(between);
-	for (i = 0; i < GAP_PAGES; i++) {
-		CHECK_EQ(8, pwrite(fd, "occupied", 8, i * 4096));
-		CHECK_EQ(8, pwrite(between, "occupied", 8, i * 4096));
-	}
-	CHECK_OK(luo_preserve(session, fd, 1));
+	for (i = 0; i < GAP_PAGES; i++)
+		CHECK_EQ(8, pwrite(fd, "occupied", 8, i * 4096l));
 	read_frames(fd, frames);
-	qsort(frames, GAP_PAGES, sizeof(*frames), compare_frames);
-	read_frames(between, gaps);
-	len = choose_gaps(gaps, frames) * sizeof(*gaps);
+	nr = drop_odd_frames(fd, frames);
+	CHECK_OK(luo_preserve(session, fd, 1));
+	qsort(frames, nr, sizeof(*frames), compare_frames);
+	len = find_gaps(gaps, frames, nr) * sizeof(*gaps);
 	CHECK_AT_LEAST(64 * sizeof(*gaps), len);
 
 	list = luo_memfd(len);

@@ -16,7 +16,7 @@
 struct luo_state {
 	struct liveupdate_ioctl_get_info info;
 	/* Each session and each file, with its state and its size. */
-	char sessions[32768];
+	char sessions[262144];
 	/* Open files of the whole system. */
 	long long files;
 	/* Pages in the map for the next kernel, -1 if it can't be read. */
