@@ -91,7 +91,7 @@ static void file_is_handed_over_when_it_is_preserved(struct kunit *test)
 	luo_test_expect_log(t, "h.preserve:0 h.preserve:1");
 	luo_test_expect_handed_over(t, "s{0:h 18446744073709551615:h}");
 	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_OUTGOING].files, 2);
-	KUNIT_EXPECT_EQ(test, t->open_files, 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->open_files), 2);
 }
 
 static void handler_is_pinned_by_each_file(struct kunit *test)
@@ -436,7 +436,7 @@ static void file_is_retrieved_once_and_given_out_often(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
 	luo_test_expect_log(t, "h.retrieve:1");
-	KUNIT_EXPECT_EQ(test, t->open_files, 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->open_files), 1);
 	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
 	luo_session_close(s);
 }

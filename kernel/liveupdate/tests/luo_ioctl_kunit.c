@@ -542,7 +542,7 @@ static void fds_are_retrieved_as_often_as_asked(struct kunit *test)
 	fput(file2);
 	close_now(fd);
 	close_now(fd2);
-	KUNIT_EXPECT_EQ(test, t->open_files, 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->open_files), 1);
 }
 
 static void session_retrieved_by_fd_is_kept_if_its_owner_wants(struct kunit *test)

@@ -327,7 +327,7 @@ static void kept_session_that_is_dropped_releases_its_files(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
 	luo_session_give_back(s);
 	luo_test_restart(t, NULL);
-	KUNIT_EXPECT_EQ(test, t->open_files, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->open_files), 0);
 }
 
 static void last_session_that_is_finished_ends_the_past(struct kunit *test)

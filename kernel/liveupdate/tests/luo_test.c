@@ -3,6 +3,7 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/cleanup.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/io.h>
@@ -318,7 +319,7 @@ static int luo_test_file_release(struct inode *inode, struct file *file)
 {
 	struct luo_test_file *tf = file->private_data;
 
-	tf->t->open_files--;
+	atomic_dec(&tf->t->open_files);
 	kfree(tf);
 	return 0;
 }
@@ -341,7 +342,7 @@ static struct file *luo_test_file_open(struct luo_test *t,
 	if (IS_ERR(file))
 		kfree(tf);
 	else
-		t->open_files++;
+		atomic_inc(&t->open_files);
 	return file;
 }
 
@@ -1027,6 +1028,16 @@ static void luo_test_free_pages(struct luo_test *t)
 	xa_destroy(&t->blobs);
 }
 
+/* Files are closed here and by a worker, which may be at the last one. */
+static void luo_test_close_files(struct luo_test *t)
+{
+	int tries;
+
+	flush_delayed_fput();
+	for (tries = 100; atomic_read(&t->open_files) && tries; tries--)
+		msleep(10);
+}
+
 /**
  * luo_test_exit - End a test: nothing may be left; for struct kunit_suite.
  * @test: Test.
@@ -1043,11 +1054,11 @@ void luo_test_exit(struct kunit *test)
 		luo_test_stop(t);
 	while (t->nr_held)
 		fput(t->held[--t->nr_held]);
-	flush_delayed_fput();
+	luo_test_close_files(t);
 
 	if (!t->dead)
 		KUNIT_EXPECT_EQ_MSG(test, luo_test_pages(t), 0, "pages leaked");
-	KUNIT_EXPECT_EQ_MSG(test, t->open_files, 0, "files leaked");
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&t->open_files), 0, "files leaked");
 	KUNIT_EXPECT_EQ_MSG(test, luo_test_pins(t), 0, "module still pinned");
 	luo_test_free_pages(t);
 	luo_test_now = NULL;

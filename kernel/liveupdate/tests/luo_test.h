@@ -62,7 +62,8 @@ struct luo_test {
 
 	/* Stands for the module of handlers and FLBs. */
 	struct module *module;
-	unsigned int open_files;
+	/* A worker closes some of them. */
+	atomic_t open_files;
 	struct file *held[LUO_TEST_FILES];
 	unsigned int nr_held;
 	/* The kernel of this instance is no more: nothing has an effect. */
