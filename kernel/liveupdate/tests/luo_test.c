@@ -1034,8 +1034,8 @@ static void luo_test_close_files(struct luo_test *t)
 	int tries;
 
 	flush_delayed_fput();
-	for (tries = 100; atomic_read(&t->open_files) && tries; tries--)
-		msleep(10);
+	for (tries = 50; atomic_read(&t->open_files) && tries; tries--)
+		msleep(20);
 }
 
 /**
