@@ -40,7 +40,7 @@ debian_get() {
 debian_package() {
 	local name=$1 version=$2 suite=$4 sha256=$5 file=$1_$2_$3.deb
 	if [ -f "$CACHE/$file" ]; then
-		if is_sha256 "$CACHE/$file" "$sha256"; then
+		if [ "$(sha256_of "$CACHE/$file")" = "$sha256" ]; then
 			echo "$CACHE/$file"
 			return
 		fi
@@ -48,11 +48,11 @@ debian_package() {
 		rm -f "$CACHE/$file"
 	fi
 	debian_get deb "$suite" download "$name=$version" || return
-	is_sha256 "$tmp/$file" "$sha256" ||
+	[ "$(sha256_of "$tmp/$file")" = "$sha256" ] ||
 		{ warn "Debian: $file: refused: sha256 is not $sha256"; return 1; }
 	mkdir -p "$CACHE"
 	mv "$tmp/$file" "$CACHE/"
 	echo "$CACHE/$file"
 }
 
-is_sha256() { [ "$(sha256sum "$1" | cut -d' ' -f1)" = "$2" ]; }
+sha256_of() { sha256sum "$1" | cut -d' ' -f1; }
