@@ -32,3 +32,21 @@ jump() {
 	drain
 	kexec -e
 }
+
+# ok NAME COMMAND...: test number $test, which passes if the command does.
+test=1
+ok() {
+	local name=$1 result=ok
+	shift
+	"$@" >/tmp/output 2>&1 || result="not ok"
+	sed 's/^\(# \)\?/# /' /tmp/output
+	echo "$result $test $name"
+	test=$((test + 1))
+}
+
+# Start this kernel, or $image, as the next one.
+go_on() {
+	load_next || fail "kexec did not load the next kernel"
+	jump
+	fail "kexec did not jump"
+}

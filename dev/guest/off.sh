@@ -6,22 +6,14 @@
 # shellcheck source=dev/guest/health.sh
 . /guest/health.sh
 
-n=$(((stage - 1) * 4))
-ok() {
-	n=$((n + 1))
-	name=$1
-	shift
-	if "$@"; then echo "ok $n $name"; else echo "not ok $n $name"; fi
-}
 # shellcheck disable=SC2317 # called by ok
 absent() { [ ! -e "$1" ]; }
 
 [ "$stage" != 1 ] || echo "1..8"
+test=$((stage * 4 - 3))
 ok "kernel $stage has no device" absent /dev/liveupdate
 ok "kernel $stage has no directory in sysfs" absent /sys/kernel/liveupdate
 ok "kernel $stage has no directory in debugfs" absent /sys/kernel/debug/liveupdate
 ok "kernel $stage is healthy" healthy
 [ "$stage" = 1 ] || exit 0
-load_next || fail "kexec did not load the next kernel"
-jump
-fail "kexec did not jump"
+go_on

@@ -5,18 +5,6 @@
 # shellcheck shell=dash source=dev/guest/lib.sh disable=SC2154
 . /guest/lib.sh
 
-test=1
-
-# ok NAME COMMAND...: a test that passes if the command does.
-ok() {
-	local name=$1 result=ok
-	shift
-	"$@" >/tmp/output 2>&1 || result="not ok"
-	sed 's/^/# /' /tmp/output
-	echo "$result $test $name"
-	test=$((test + 1))
-}
-
 is_loaded() { [ "$(cat /sys/kernel/kexec_loaded)" = "$1" ]; }
 loads() { luoctl load "$1" -- --reuse-cmdline && is_loaded 1 && kexec -s -u; }
 

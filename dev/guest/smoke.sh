@@ -12,6 +12,4 @@ if [ "$stage" = 3 ]; then
 	exit 0
 fi
 echo "ok $stage kernel $stage runs"
-load_next || fail "kexec did not load the next kernel"
-jump
-fail "kexec did not jump"
+go_on

@@ -4,19 +4,6 @@
 # shellcheck shell=dash source=dev/guest/lib.sh disable=SC2119
 . /guest/lib.sh
 
-# ok NAME COMMAND...: a test that passes if the command does.
-ok() {
-	local name=$1
-	shift
-	if "$@" >/tmp/output 2>&1; then
-		echo "ok $test $name"
-	else
-		echo "not ok $test $name"
-		sed 's/^/# /' /tmp/output
-	fi
-	test=$((test + 1))
-}
-
 # fails CODE TEXT COMMAND...: the command fails with the code and a line of error
 # that holds TEXT.
 fails() {
@@ -120,5 +107,4 @@ second_kernel() {
 	agent stop vm0 >/dev/null
 }
 
-test=1
 if [ "$stage" = 1 ]; then first_kernel; else second_kernel; fi
