@@ -1,5 +1,6 @@
 CFLAGS_GCOV=-fprofile-arcs -ftest-coverage -fno-tree-loop-im -fno-early-inlining -fprofile-update=atomic
 GCOV_PROFILE_kho_radix.o=y
+GCOV_PROFILE_kho_gaps.o=y
 GCOV_PROFILE_kho_incoming.o=y
 GCOV_PROFILE_luo_core.o=y
 GCOV_PROFILE_luo_file.o=y
