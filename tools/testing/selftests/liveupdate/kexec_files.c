@@ -394,7 +394,7 @@ static void check_noexec(int fd)
 }
 
 /* All combinations are in one session, their tokens are the seals. */
-static void save_seals(const struct scenario *s)
+void save_every_seal(const struct scenario *s)
 {
 	int session = outgoing(s);
 	int seals, fd;
@@ -404,6 +404,7 @@ static void save_seals(const struct scenario *s)
 		fd = luo_sealed_memfd(4096, seals);
 		CHECK_FD(fd);
 		CHECK_OK(luo_preserve(session, fd, seals));
+		close(fd);
 	}
 }
 
@@ -470,6 +471,6 @@ const struct scenario file_scenarios[] = {
 		      check_unsealable, .mainline = true),
 	SCENARIO_FILE("sealed against execution", make_noexec, NULL, check_noexec,
 		      .mainline = true),
-	{ .name = "every combination of seals", .stage = { save_seals, check_seals } },
+	{ .name = "every combination of seals", .stage = { save_every_seal, check_seals } },
 	{ }
 };

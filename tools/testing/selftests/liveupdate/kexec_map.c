@@ -8,22 +8,10 @@
  * can preserve them, and known to be ours.
  */
 
-#include <endian.h>
-
 #include "kexec_scenarios.h"
+#include "luo_map.h"
 
-#define PAGE		4096
-#define KEY_BITS	52
-#define LEAF_SHIFT	15
-#define TABLE_SHIFT	9
-#define TABLE_ENTRIES	512
-#define ROOT_LEVEL	5
-
-#define KHO_OUT		"/sys/kernel/debug/kho/out/"
-#define MAP_PROPERTY	"preserved-memory-map"
-
-#define FDT_PROP	3
-#define FDT_NOP		4
+#define PAGE		LUO_PAGE
 
 /* Tokens */
 #define WHOLE		1
@@ -62,64 +50,16 @@ static void put(__u64 pa, __u64 value)
 		printf("    # can't write %llx: %s\n", pa, strerror(errno));
 }
 
-/* ---- where the map is ---- */
-
-static __u32 fdt_cell(const char *fdt, size_t at)
-{
-	__u32 cell;
-
-	memcpy(&cell, fdt + at, sizeof(cell));
-	return be32toh(cell);
-}
-
-/* The properties of the root node come before its subnodes. */
-static __u64 fdt_root_property(const char *fdt, const char *name)
-{
-	size_t at = fdt_cell(fdt, 8), strings = fdt_cell(fdt, 12);
-	__u64 value;
-
-	at += 8;	/* FDT_BEGIN_NODE, and a name that is empty */
-	while (at < PAGE - 24) {
-		__u32 token = fdt_cell(fdt, at), len;
-
-		at += 4;
-		if (token == FDT_NOP)
-			continue;
-		if (token != FDT_PROP)
-			break;
-		len = fdt_cell(fdt, at);
-		if (!strcmp(fdt + strings + fdt_cell(fdt, at + 4), name)) {
-			memcpy(&value, fdt + at + 8, sizeof(value));
-			return value;
-		}
-		at += 8 + ((len + 3) & ~3);
-	}
-	return 0;
-}
-
-static __u64 map_root(void)
-{
-	int fd = open(KHO_OUT "fdt", O_RDONLY | O_CLOEXEC);
-	char fdt[PAGE] = {};
-
-	CHECK_FD(fd);
-	CHECK_AT_LEAST(40, read(fd, fdt, sizeof(fdt)));
-	close(fd);
-	return fdt_root_property(fdt, MAP_PROPERTY);
-}
-
 /* ---- what is in it ---- */
 
 static __u64 key_of(__u64 pfn, unsigned int order)
 {
-	return 1ull << (KEY_BITS - order) | pfn >> order;
+	return 1ull << (LUO_KEY_BITS - order) | pfn >> order;
 }
 
 static __u64 slot_in(__u64 table, __u64 key, int level)
 {
-	unsigned int shift = LEAF_SHIFT + (level - 1) * TABLE_SHIFT;
-
-	return table + (key >> shift & (TABLE_ENTRIES - 1)) * sizeof(__u64);
+	return table + (key >> luo_slot_shift(level) & (LUO_TABLE_ENTRIES - 1)) * sizeof(__u64);
 }
 
 /* The node of a level that @key leads to, or 0. */
@@ -128,7 +68,7 @@ static __u64 node_of(__u64 key, int level)
 	__u64 node = root;
 	int l;
 
-	for (l = ROOT_LEVEL; l > level && node; l--)
+	for (l = LUO_ROOT_LEVEL; l > level && node; l--)
 		node = get(slot_in(node, key, l));
 	return node;
 }
@@ -137,13 +77,9 @@ static __u64 node_of(__u64 key, int level)
 
 static __u64 hurt_pfn(const struct row *row, unsigned int page)
 {
-	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	__u64 entry = 0;
+	__u64 pfn = 0;
 
-	if (pread(pagemap, &entry, 8, (uintptr_t)(row->hurt + page * PAGE) / PAGE * 8) != 8)
-		entry = 0;
-	close(pagemap);
-	return entry & ((1ull << 55) - 1);
+	return luo_frames(row->hurt + page * PAGE, 1, &pfn) ? 0 : pfn;
 }
 
 /* An empty node; as a block of the file it is doubtful from then on. */
@@ -173,7 +109,7 @@ static __u64 hurt_pair(const struct row *row)
 
 static void set_bit_of(__u64 leaf, __u64 key)
 {
-	__u64 word = leaf + (key & ((1 << LEAF_SHIFT) - 1)) / 64 * 8;
+	__u64 word = leaf + (key & ((1 << LUO_LEAF_SHIFT) - 1)) / 64 * 8;
 
 	put(word, get(word) | 1ull << (key % 64));
 }
@@ -183,7 +119,7 @@ static void add_block(struct row *row, __u64 pfn, unsigned int order)
 	__u64 key = key_of(pfn, order), node = root, slot;
 	int level;
 
-	for (level = ROOT_LEVEL; level; level--) {
+	for (level = LUO_ROOT_LEVEL; level; level--) {
 		slot = slot_in(node, key, level);
 		if (!get(slot))
 			put(slot, take_node(row));
@@ -197,7 +133,7 @@ static __u64 scratch_start(int area)
 {
 	unsigned long long start = 0;
 	char line[32];
-	FILE *f = fopen(KHO_OUT "scratch_phys", "re");
+	FILE *f = fopen(LUO_KHO_OUT "scratch_phys", "re");
 
 	while (f && area-- >= 0 && fgets(line, sizeof(line), f))
 		sscanf(line, "%llx", &start);
@@ -216,7 +152,7 @@ static __u64 empty_slot(__u64 *key)
 	__u64 pfn = scratch_start(1), slot;
 	unsigned int tries;
 
-	for (tries = 0; tries < 16; tries++, pfn += 1 << LEAF_SHIFT) {
+	for (tries = 0; tries < 16; tries++, pfn += 1 << LUO_LEAF_SHIFT) {
 		*key = key_of(pfn, 0);
 		slot = slot_in(node_of(*key, 1), *key, 1);
 		if (!get(slot) && slot > used) {
@@ -328,7 +264,7 @@ static void save_whole_and_hurt(const struct scenario *s)
 	if (mem < 0)
 		mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
 	CHECK_FD(mem);
-	root = map_root();
+	root = luo_map_root();
 	CHECK(root);
 	CHECK(hurt_pair(&(struct row){ .hurt = map }));
 	row->hurt = map;

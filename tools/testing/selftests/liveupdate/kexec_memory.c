@@ -56,17 +56,15 @@ static void *map_shared(int fd, size_t len)
 #define THP		"/sys/kernel/mm/transparent_hugepage/"
 #define HUGE_FILE	(16 * MIB)
 
-#define PFN_MASK	((1ull << 55) - 1)
 #define KPF_COMPOUND_HEAD	15
 #define KPF_COMPOUND_TAIL	16
 
 /* Pages of the file that are the first of a compound, or -1. */
 static int count_heads(int fd, int *tails)
 {
-	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	char *map = map_shared(fd, HUGE_FILE);
-	__u64 entry, bits;
+	__u64 pfn, bits;
 	int heads = 0;
 	size_t at;
 
@@ -74,8 +72,8 @@ static int count_heads(int fd, int *tails)
 	if (map && madvise(map, HUGE_FILE, MADV_POPULATE_READ))
 		heads = -1;
 	for (at = 0; at < HUGE_FILE && map && heads >= 0; at += 4096) {
-		if (pread(pagemap, &entry, 8, (uintptr_t)(map + at) / 4096 * 8) != 8 ||
-		    pread(flags, &bits, 8, (entry & PFN_MASK) * 8) != 8) {
+		if (luo_frames(map + at, 1, &pfn) ||
+		    pread(flags, &bits, 8, pfn * 8) != 8) {
 			heads = -1;
 			break;
 		}
@@ -83,7 +81,6 @@ static int count_heads(int fd, int *tails)
 		*tails += bits >> KPF_COMPOUND_TAIL & 1;
 	}
 	munmap(map, HUGE_FILE);
-	close(pagemap);
 	close(flags);
 	return map ? heads : -1;
 }
@@ -607,17 +604,12 @@ static void check_charged(const struct scenario *s)
 /* Page frames of a file, in its order. */
 static void read_frames(int fd, __u64 frames[GAP_PAGES])
 {
-	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	char *map = map_shared(fd, GAP_PAGES * 4096);
-	size_t size = GAP_PAGES * sizeof(*frames);
 
 	CHECK(map);
 	CHECK_OK(madvise(map, GAP_PAGES * 4096, MADV_POPULATE_READ));
-	CHECK_EQ(size, pread(pagemap, frames, size, (uintptr_t)map / 4096 * 8));
-	for (int i = 0; i < GAP_PAGES; i++)
-		frames[i] &= PFN_MASK;
+	CHECK_OK(luo_frames(map, GAP_PAGES, frames));
 	munmap(map, GAP_PAGES * 4096);
-	close(pagemap);
 }
 
 /* Takes the pages in odd frames out of a file; returns how many are left. */
@@ -633,13 +625,6 @@ static int drop_odd_frames(int fd, __u64 frames[GAP_PAGES])
 			frames[n++] = frames[i];
 	}
 	return n;
-}
-
-static int compare_frames(const void *a, const void *b)
-{
-	__u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
-
-	return x < y ? -1 : x > y;
 }
 
 /* Frames between two of @frames that are next to each other but for one. */
@@ -668,7 +653,7 @@ static void save_scattered(const struct scenario *s)
 	read_frames(fd, frames);
 	nr = drop_odd_frames(fd, frames);
 	CHECK_OK(luo_preserve(session, fd, 1));
-	qsort(frames, nr, sizeof(*frames), compare_frames);
+	luo_sort_frames(frames, nr);
 	len = find_gaps(gaps, frames, nr) * sizeof(*gaps);
 	CHECK_AT_LEAST(64 * sizeof(*gaps), len);
 

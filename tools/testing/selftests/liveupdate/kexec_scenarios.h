@@ -65,6 +65,8 @@ bool kernel_is_ours(void);
 /* A kernel of mainline has preserved, or restored, what is to be checked. */
 bool preserved_by_mainline(void);
 bool restored_by_mainline(void);
+/* A file of each combination of seals, which is its token. */
+void save_every_seal(const struct scenario *s);
 /* What the seals of a file have become. */
 int seals_after(int seals);
 

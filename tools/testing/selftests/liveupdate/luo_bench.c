@@ -26,8 +26,6 @@
 #define STAMP		"stamp"
 
 #define KPF_THP		0x400000ULL
-#define PM_PRESENT	0x8000000000000000ULL
-#define PM_PFN		0x7fffffffffffffULL
 
 /* What the first kernel tells the second, in a preserved memfd. */
 struct stamp {
@@ -153,29 +151,14 @@ static __u64 *map_words(int fd, __u64 pages)
 /* Where the pages of a file are in physical memory. */
 static __u64 *page_frames(int fd, __u64 pages)
 {
-	__u64 *frames = malloc(pages * 8), i;
+	__u64 *frames = malloc(pages * 8);
 	__u64 *words = map_words(fd, pages);
-	int map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int err = frames ? luo_frames(words, pages, frames) : -ENOMEM;
 
-	if (!frames || map < 0 ||
-	    pread(map, frames, pages * 8, (uintptr_t)words / PAGE * 8) !=
-	    (ssize_t)(pages * 8))
-		die("/proc/self/pagemap: %s", strerror(errno));
-	for (i = 0; i < pages; i++) {
-		if (!(frames[i] & PM_PRESENT))
-			die("page %llu is not in memory", (unsigned long long)i);
-		frames[i] &= PM_PFN;
-	}
-	close(map);
+	if (err)
+		die("/proc/self/pagemap: %s", strerror(-err));
 	munmap(words, pages * PAGE);
 	return frames;
-}
-
-static int compare_frames(const void *a, const void *b)
-{
-	__u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
-
-	return x < y ? -1 : x > y;
 }
 
 /* In how many pieces physical memory has the file. */
@@ -183,7 +166,7 @@ static __u64 count_runs(int fd, __u64 pages)
 {
 	__u64 *frames = page_frames(fd, pages), i, runs = 1;
 
-	qsort(frames, pages, sizeof(*frames), compare_frames);
+	luo_sort_frames(frames, pages);
 	for (i = 1; i < pages; i++)
 		runs += frames[i] != frames[i - 1] + 1;
 	free(frames);

@@ -6,12 +6,9 @@
 #ifndef LUO_STATE_H
 #define LUO_STATE_H
 
-#include <arpa/inet.h>
-
-#include "luo_test.h"
+#include "luo_map.h"
 
 #define LUO_DEBUGFS	"/sys/kernel/debug/liveupdate/sessions"
-#define LUO_KHO_FDT	"/sys/kernel/debug/kho/out/fdt"
 
 struct luo_state {
 	struct liveupdate_ioctl_get_info info;
@@ -23,71 +20,32 @@ struct luo_state {
 	long long preserved;
 };
 
-static inline int luo_read_text(const char *path, void *buf, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t len = 0;
-	ssize_t n = 0;
-
-	if (fd < 0)
-		return -errno;
-	while (len < size && (n = read(fd, (char *)buf + len, size - len)) > 0)
-		len += n;
-	n = n < 0 ? -errno : (ssize_t)len;
-	close(fd);
-	return n;
-}
-
 /* ---- the map of preserved memory, as the next kernel reads it ---- */
-
-#define LUO_KEY_BITS	52
-#define LUO_LEAF_SHIFT	15
-#define LUO_TABLE_SHIFT	9
-#define LUO_ROOT_LEVEL	5
-
-/* Value of a property of the root of a flattened device tree. */
-static inline int luo_fdt_u64(const char *fdt, const char *name, uint64_t *value)
-{
-	const uint32_t *head = (const uint32_t *)fdt;
-	const char *strings = fdt + ntohl(head[3]);
-	const uint32_t *at = (const uint32_t *)(fdt + ntohl(head[2]));
-	const uint32_t *end = (const uint32_t *)(fdt + ntohl(head[1]));
-
-	/* The empty name of the root. */
-	for (at += 2; at < end && ntohl(*at) == 3; at += 3 + (ntohl(at[1]) + 3) / 4) {
-		if (strcmp(strings + ntohl(at[2]), name))
-			continue;
-		memcpy(value, at + 3, sizeof(*value));
-		return 0;
-	}
-	return -ENOENT;
-}
 
 static inline long long luo_count_leaf(const uint64_t *leaf, uint64_t key)
 {
 	unsigned int i, order = LUO_KEY_BITS - (63 - __builtin_clzll(key));
 	long long blocks = 0;
 
-	for (i = 0; i < 512; i++)
+	for (i = 0; i < LUO_TABLE_ENTRIES; i++)
 		blocks += __builtin_popcountll(leaf[i]);
 	return blocks << order;
 }
 
 static inline long long luo_count_node(int mem, uint64_t pa, uint64_t key, int level)
 {
-	unsigned int shift = LUO_LEAF_SHIFT + (level - 1) * LUO_TABLE_SHIFT;
 	long long n, pages = 0;
-	uint64_t node[512];
+	uint64_t node[LUO_TABLE_ENTRIES];
 	int i;
 
 	if (pread(mem, node, sizeof(node), pa) != sizeof(node))
 		return -1;
 	if (!level)
 		return luo_count_leaf(node, key);
-	for (i = 0; i < 512; i++) {
+	for (i = 0; i < LUO_TABLE_ENTRIES; i++) {
 		if (!node[i])
 			continue;
-		n = luo_count_node(mem, node[i], key + ((uint64_t)i << shift), level - 1);
+		n = luo_count_node(mem, node[i], key + ((uint64_t)i << luo_slot_shift(level)), level - 1);
 		if (n < 0)
 			return n;
 		pages += n;
@@ -97,13 +55,11 @@ static inline long long luo_count_node(int mem, uint64_t pa, uint64_t key, int l
 
 static inline long long luo_count_preserved(void)
 {
-	uint32_t fdt[1024];
+	uint64_t root = luo_map_root();
 	long long pages;
-	uint64_t root;
 	int mem;
 
-	if (luo_read_text(LUO_KHO_FDT, fdt, sizeof(fdt)) < 40 ||
-	    luo_fdt_u64((char *)fdt, "preserved-memory-map", &root))
+	if (!root)
 		return -1;
 	mem = open("/dev/mem", O_RDONLY | O_CLOEXEC);
 	if (mem < 0)

@@ -287,6 +287,55 @@ static inline long long luo_read_number(const char *path)
 	return err ?: strtoll(line, NULL, 0);
 }
 
+/* As much of a file as there is room for; returns its length, or -errno. */
+static inline int luo_read_text(const char *path, void *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (len < size && (n = read(fd, (char *)buf + len, size - len)) > 0)
+		len += n;
+	n = n < 0 ? -errno : (ssize_t)len;
+	close(fd);
+	return n;
+}
+
+/* Page frames of mapped pages, in their order. */
+static inline int luo_frames(const void *map, size_t pages, __u64 *frames)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	size_t i, size = pages * sizeof(*frames);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, frames, size, (uintptr_t)map / 4096 * sizeof(*frames)) != (ssize_t)size)
+		err = -EIO;
+	close(fd);
+	for (i = 0; i < pages && !err; i++) {
+		if (!(frames[i] >> 63))
+			err = -ENOENT;
+		/* The other bits are flags. */
+		frames[i] &= (1ull << 55) - 1;
+	}
+	return err;
+}
+
+static inline int luo_compare_frames(const void *a, const void *b)
+{
+	__u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static inline void luo_sort_frames(__u64 *frames, size_t pages)
+{
+	qsort(frames, pages, sizeof(*frames), luo_compare_frames);
+}
+
 static inline int luo_write(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
