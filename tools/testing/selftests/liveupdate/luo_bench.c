@@ -433,6 +433,7 @@ static void run_off(__u64 n)
 		close(fd);
 	}
 	report("off", now() - begin);
+	report("boot", bench_entered);
 	switch_off(0);
 }
 
