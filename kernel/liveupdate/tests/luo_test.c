@@ -30,7 +30,10 @@ static struct luo_test *luo_test_now;
 
 static int luo_test_step(struct luo_test *t)
 {
-	if (t->dead || ++t->steps != t->fail_step)
+	if (t->dead)
+		return 0;
+	t->calls++;
+	if (++t->steps != t->fail_step)
 		return 0;
 
 	t->fail_step = 0;
@@ -227,6 +230,7 @@ static void *luo_test_peek(u64 pa)
 {
 	struct luo_test *t = luo_test_now;
 
+	t->calls++;
 	return luo_test_page_is_previous(t, pa) ? luo_test_page_at(t, pa) : NULL;
 }
 

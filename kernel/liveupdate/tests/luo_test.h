@@ -59,6 +59,8 @@ struct luo_test {
 	unsigned int steps;
 	unsigned int fail_step;
 	int fail_errno;
+	/* Steps, and looks at memory of the previous kernel. */
+	unsigned long calls;
 
 	/* Stands for the module of handlers and FLBs. */
 	struct module *module;
