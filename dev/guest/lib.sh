@@ -1,5 +1,5 @@
 # Included by the scripts that run in a guest (busybox sh).
-# shellcheck shell=dash
+# shellcheck shell=dash disable=SC2119,SC2120 # options come from the includers
 
 # Number of this kernel in the row of kernels: 1 for the one QEMU started.
 stage=$(sed -n 's/.*\bstage=\([0-9]*\).*/\1/p' /proc/cmdline)
