@@ -6,26 +6,23 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cli.h"
 #include "image.h"
 #include "libliveupdate.h"
 
 #define ARRAY_SIZE(_array)	(sizeof(_array) / sizeof((_array)[0]))
 
-#define SYSFS_STATE	"/sys/kernel/liveupdate/state"
-#define SYSFS_ABI	"/sys/kernel/liveupdate/abi"
+#define SYSFS		"/sys/kernel/liveupdate/"
+#define SYSFS_STATE	SYSFS "state"
+#define SYSFS_ABI	SYSFS "abi"
 #define DEBUGFS_SESSIONS	"/sys/kernel/debug/liveupdate/sessions"
 #define ENTRIES		64
-
-enum {
-	EXIT_DONE = 0,
-	EXIT_FAILED = 1,
-	EXIT_USAGE = 2,
-};
 
 struct context {
 	const char *verb;
@@ -35,10 +32,19 @@ struct context {
 	char **more;
 };
 
+static void warn(const struct context *ctx, const char *culprit,
+		 const char *text)
+{
+	char shown[ESCAPED(PATH_MAX)];
+
+	fprintf(stderr, "luoctl: %s: %s: %s\n", ctx->verb,
+		escape(shown, sizeof(shown), culprit, PATH_MAX), text);
+}
+
 static int fail(const struct context *ctx, const char *culprit,
 		const char *reason)
 {
-	fprintf(stderr, "luoctl: %s: %s: %s\n", ctx->verb, culprit, reason);
+	warn(ctx, culprit, reason);
 	return EXIT_FAILED;
 }
 
@@ -96,6 +102,7 @@ static int show_info(struct context *ctx, const char *name)
 
 static int list_sessions(struct context *ctx)
 {
+	char shown[ESCAPED(LIVEUPDATE_SESSION_NAME_LENGTH)];
 	struct liveupdate_session_entry entries[ENTRIES];
 	uint64_t cursor = 0;
 	int count, i;
@@ -108,18 +115,19 @@ static int list_sessions(struct context *ctx)
 		if (count <= 0)
 			break;
 		for (i = 0; i < count; i++)
-			printf("%-10s %8llu  %.*s\n",
+			printf("%-10s %8llu  %s\n",
 			       session_state(entries[i].state),
 			       (unsigned long long)entries[i].files,
-			       LIVEUPDATE_SESSION_NAME_LENGTH,
-			       (const char *)entries[i].name);
+			       escape(shown, sizeof(shown),
+				      (const char *)entries[i].name,
+				      LIVEUPDATE_SESSION_NAME_LENGTH));
 	}
 	return count ? fail_errno(ctx, LIVEUPDATE_DEVICE, count) : EXIT_DONE;
 }
 
 /*
  * Returns the state, or -errno. A name may stand once for an outgoing and once
- * for an incoming session: files can be listed of the incoming one.
+ * for an incoming session: the verbs are about the incoming one.
  */
 static int find_session(struct context *ctx, const char *name)
 {
@@ -143,8 +151,27 @@ static int find_session(struct context *ctx, const char *name)
 	}
 }
 
+/* Returns the session's fd, or -1 once it has said why there is none. */
+static int claim_session(struct context *ctx, const char *name)
+{
+	int session = liveupdate_claim_session(ctx->dev, name);
+	int state;
+
+	if (session >= 0)
+		return session;
+	state = find_session(ctx, name);
+	if (state == LIVEUPDATE_SESSION_STATE_OUTGOING)
+		fail(ctx, name, "outgoing, it is for its owner to list and to end");
+	else if (state == LIVEUPDATE_SESSION_STATE_RETRIEVED)
+		fail(ctx, name, "held by its agent, end that one first");
+	else
+		fail_errno(ctx, name, session);
+	return -1;
+}
+
 static int list_files_of(struct context *ctx, const char *name, int session)
 {
+	char shown[ESCAPED(LIVEUPDATE_HANDLER_NAME_LENGTH)];
 	struct liveupdate_file_entry entries[ENTRIES];
 	uint64_t cursor = 0;
 	int count, i;
@@ -157,11 +184,12 @@ static int list_files_of(struct context *ctx, const char *name, int session)
 		if (count <= 0)
 			break;
 		for (i = 0; i < count; i++)
-			printf("%-10s %20llu  %.*s\n",
+			printf("%-10s %20llu  %s\n",
 			       file_state(entries[i].state),
 			       (unsigned long long)entries[i].token,
-			       LIVEUPDATE_HANDLER_NAME_LENGTH,
-			       (const char *)entries[i].handler);
+			       escape(shown, sizeof(shown),
+				      (const char *)entries[i].handler,
+				      LIVEUPDATE_HANDLER_NAME_LENGTH));
 	}
 	return count ? fail_errno(ctx, name, count) : EXIT_DONE;
 }
@@ -173,7 +201,7 @@ static int list_files_of(struct context *ctx, const char *name, int session)
 static int list_files(struct context *ctx, const char *name)
 {
 	struct liveupdate_ioctl_get_info info;
-	int state, session, status, err;
+	int session, status, err;
 
 	err = liveupdate_get_info(ctx->dev, &info);
 	if (!err && !(info.features & LIVEUPDATE_FEATURE_KEEP_ON_CLOSE))
@@ -181,17 +209,9 @@ static int list_files(struct context *ctx, const char *name)
 	if (err)
 		return fail_errno(ctx, LIVEUPDATE_DEVICE, err);
 
-	state = find_session(ctx, name);
-	if (state < 0)
-		return fail_errno(ctx, name, state);
-	if (state == LIVEUPDATE_SESSION_STATE_OUTGOING)
-		return fail(ctx, name, "outgoing, its files are its owner's to list");
-	if (state == LIVEUPDATE_SESSION_STATE_RETRIEVED)
-		return fail_errno(ctx, name, -EBUSY);
-
-	session = liveupdate_claim_session(ctx->dev, name);
+	session = claim_session(ctx, name);
 	if (session < 0)
-		return fail_errno(ctx, name, session);
+		return EXIT_FAILED;
 	status = list_files_of(ctx, name, session);
 	close(session);
 	return status;
@@ -204,11 +224,11 @@ static int show_list(struct context *ctx, const char *name)
 
 static int finish_session(struct context *ctx, const char *name)
 {
-	int session = liveupdate_claim_session(ctx->dev, name);
+	int session = claim_session(ctx, name);
 	int err;
 
 	if (session < 0)
-		return fail_errno(ctx, name, session);
+		return EXIT_FAILED;
 	err = liveupdate_finish(session);
 	close(session);
 	return err ? fail_errno(ctx, name, err) : EXIT_DONE;
@@ -247,18 +267,55 @@ static int add_own_formats(struct context *ctx, struct formats *needed)
 	return needed->count ? EXIT_DONE : fail(ctx, SYSFS_ABI, "empty");
 }
 
-/* Handlers of preserved files, where the kernel tells. */
-static void add_handlers(struct formats *needed)
+static unsigned long long read_count(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	unsigned long long count = 0;
+
+	if (file) {
+		if (fscanf(file, "%llu", &count) != 1)
+			count = 0;
+		fclose(file);
+	}
+	return count;
+}
+
+/* Returns how many files the kernel named a handler of. */
+static unsigned long long add_handlers_of(FILE *file, struct formats *needed)
 {
 	char line[512], name[IMAGE_FORMAT_LENGTH];
-	FILE *file = fopen(DEBUGFS_SESSIONS, "re");
+	unsigned long long known = 0;
 
-	while (file && fgets(line, sizeof(line), file)) {
+	while (fgets(line, sizeof(line), file)) {
 		if (sscanf(line, " token %*s %*s %47s bytes ", name) == 1)
-			formats_add(needed, name, strlen(name));
+			known += formats_add(needed, name, strlen(name));
 	}
-	if (file)
+	return known;
+}
+
+/* Handlers of the files in sessions, where the kernel tells. */
+static void add_handlers(struct context *ctx, struct formats *needed)
+{
+	unsigned long long held = read_count(SYSFS "outgoing_files") +
+				  read_count(SYSFS "incoming_files");
+	FILE *file = fopen(DEBUGFS_SESSIONS, "re");
+	unsigned long long known = 0;
+	const char *why = strerror(errno);
+	char text[256];
+
+	if (file) {
+		known = add_handlers_of(file, needed);
 		fclose(file);
+		why = "their sessions were never retrieved";
+	}
+	if (known >= held)
+		return;
+	snprintf(text, sizeof(text),
+		 "warning: formats of %llu files are not known (%s): %s",
+		 held - known, why, file ?
+		 "retrieve them, or name the formats to luoctl check" :
+		 "mount debugfs, or name the formats to luoctl check");
+	warn(ctx, DEBUGFS_SESSIONS, text);
 }
 
 /* What a kernel has to read to take over from this one now. */
@@ -267,7 +324,7 @@ static int find_held(struct context *ctx, struct formats *needed)
 	int status = add_own_formats(ctx, needed);
 
 	if (status == EXIT_DONE)
-		add_handlers(needed);
+		add_handlers(ctx, needed);
 	return status;
 }
 
@@ -285,7 +342,7 @@ static int find_needed(struct context *ctx, struct formats *needed)
 static int compare(struct context *ctx, const char *path,
 		   const struct formats *known, const struct formats *needed)
 {
-	char reason[128];
+	char shown[ESCAPED(IMAGE_FORMAT_LENGTH)], reason[256];
 	int i;
 
 	if (!known->count)
@@ -294,7 +351,8 @@ static int compare(struct context *ctx, const char *path,
 		if (formats_has(known, needed->names[i]))
 			continue;
 		snprintf(reason, sizeof(reason), "a kernel that can't read %s",
-			 needed->names[i]);
+			 escape(shown, sizeof(shown), needed->names[i],
+				IMAGE_FORMAT_LENGTH));
 		return fail(ctx, path, reason);
 	}
 	return EXIT_DONE;
@@ -302,6 +360,7 @@ static int compare(struct context *ctx, const char *path,
 
 static int check_image(struct context *ctx, const char *path)
 {
+	char shown[ESCAPED(IMAGE_FORMAT_LENGTH)];
 	struct formats needed = {}, known = {};
 	const char *error = image_formats(path, &known);
 	int i, status;
@@ -309,8 +368,11 @@ static int check_image(struct context *ctx, const char *path)
 	if (error)
 		return fail(ctx, path, error);
 	for (i = 0; i < known.count; i++)
-		printf("%s\n", known.names[i]);
-	fflush(stdout);
+		printf("%s\n", escape(shown, sizeof(shown), known.names[i],
+				      IMAGE_FORMAT_LENGTH));
+	/* Ahead of the verdict on stderr. */
+	if (!flush_output())
+		return fail_errno(ctx, "stdout", -errno);
 	status = find_needed(ctx, &needed);
 	return status == EXIT_DONE ? compare(ctx, path, &known, &needed) : status;
 }
@@ -376,7 +438,7 @@ static const struct verb {
 	  ARGUMENT_NONE, false, show_state },
 };
 
-static void print_help(void)
+static int print_help(void)
 {
 	size_t i;
 
@@ -391,23 +453,17 @@ static void print_help(void)
 	       "  --no-header  list: no line of column names\n"
 	       "  --help       this text\n"
 	       "Exit codes: 0 done, 1 failed, 2 usage. See luoctl(8).\n");
+	if (flush_output())
+		return EXIT_DONE;
+	return fail_errno(&(struct context){ .verb = "help" }, "stdout", -errno);
 }
 
-static int usage(const char *what, const char *culprit)
+/* Our options have no values: the verb is the first word that is none. */
+static bool is_load(char **argv)
 {
-	fprintf(stderr, "luoctl: %s `%s', try luoctl --help\n", what, culprit);
-	return EXIT_USAGE;
-}
-
-static const struct verb *find_verb(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(verbs); i++) {
-		if (!strcmp(verbs[i].name, name))
-			return &verbs[i];
-	}
-	return NULL;
+	while (*++argv && **argv == '-')
+		;
+	return *argv && !strcmp(*argv, "load");
 }
 
 static int run(const struct verb *verb, struct context *ctx, const char *name)
@@ -418,21 +474,27 @@ static int run(const struct verb *verb, struct context *ctx, const char *name)
 	if (verb->needs_device) {
 		ctx->dev = liveupdate_open();
 		if (ctx->dev < 0)
-			return fail_errno(ctx, LIVEUPDATE_DEVICE, ctx->dev);
+			return fail(ctx, LIVEUPDATE_DEVICE,
+				    device_error(ctx->dev));
 	}
 	status = verb->run(ctx, name);
 	if (verb->needs_device)
 		close(ctx->dev);
-	if (fflush(stdout))
+	if (status == EXIT_DONE && !flush_output())
 		return fail_errno(ctx, "stdout", -errno);
 	return status;
 }
 
+enum {
+	OPTION_NO_HEADER = UCHAR_MAX + 1,
+	OPTION_HELP,
+};
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "no-header", no_argument, NULL, 'n' },
-		{ "help", no_argument, NULL, 'h' },
+		{ "no-header", no_argument, NULL, OPTION_NO_HEADER },
+		{ "help", no_argument, NULL, OPTION_HELP },
 		{ 0 },
 	};
 	struct context ctx = { .dev = -1, .header = true };
@@ -440,19 +502,19 @@ int main(int argc, char **argv)
 	const char *name = NULL;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
-		if (option == 'n') {
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) >= 0) {
+		if (option == OPTION_NO_HEADER)
 			ctx.header = false;
-		} else if (option == 'h') {
-			print_help();
-			return EXIT_DONE;
-		} else {
-			return EXIT_USAGE;
-		}
+		else if (option == OPTION_HELP || option == 'h')
+			return print_help();
+		else
+			return option_usage(argv, option, is_load(argv) ?
+					    "put options for kexec behind `--'" : NULL);
 	}
 	if (optind == argc)
 		return usage("missing", "VERB");
-	verb = find_verb(argv[optind]);
+	verb = FIND_ROW(verbs, argv[optind]);
 	if (!verb)
 		return usage("unknown verb", argv[optind]);
 	optind++;
