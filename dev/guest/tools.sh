@@ -21,18 +21,55 @@ lists() { luoctl --no-header list | tr -s ' ' | grep -xF "$*" || { luoctl list; 
 lists_nothing() { [ -z "$(luoctl --no-header list)" ]; }
 lists_two_files() { [ "$(luoctl --no-header list "$1" | grep -c ' [12]  memfd')" = 2 ]; }
 shows() { luoctl info | grep -xF "$*" || { luoctl info; false; }; }
+
+# A name of two lines, and how it is shown.
+odd='vm1
+ second line '
+shown='vm1\n second line '
+
 agent() {
 	local verb=$1 name=$2
 	shift 2
-	luo-vmm "$verb" --name "$name" --socket "/tmp/$name.sock" "$@"
+	luo-vmm "$verb" --name "$name" --socket "$(socket_of "$name")" "$@"
+}
+
+agent_names() { agent status "$odd" | grep -xF "name $1"; }
+socket_of() { echo "/tmp/$(echo "$1" | head -n 1).sock"; }
+
+# request TEXT: what the agent of vm0 answers.
+# shellcheck disable=SC2016 # the variables are perl's
+request() {
+	timeout 20 perl -e 'socket(S, 1, 1, 0) && connect(S, pack("S a108", 1, $ARGV[0])) or die "$!";
+		syswrite(S, $ARGV[1]); print <S>;' /tmp/vm0.sock "$1"
+}
+
+# answers TEXT REQUEST
+answers() {
+	request "$2" >/tmp/answer
+	cat /tmp/answer
+	grep -qxF -- "$1" /tmp/answer
+}
+
+refuses_requests() {
+	answers "error unknown request \`x'" "x
+" && answers "error unknown word \`x'" "update x corrupt
+" && answers "error status: unexpected \`x'" "status x
+" && answers "error a request of more than 4160 bytes" "$(head -c 5000 /dev/zero | tr '\0' x)"
+}
+
+# Neither a client that says nothing nor one that stops half way keeps others out.
+serves_others() {
+	answers "error no request within 2 seconds" "" &&
+		answers "error no request within 2 seconds" stop &&
+		agent status vm0
 }
 
 start() {
-	agent "$@" --memory 8 --serial /dev/ttyS0 &
+	agent "$@" --memory 8 --serial /dev/ttyS0 2>/tmp/warned &
 	local tries=0
 	until agent status "$2" >/dev/null 2>&1; do
 		tries=$((tries + 1))
-		[ $tries -lt 100 ] || return 1
+		[ $tries -lt 100 ] || { cat /tmp/warned; return 1; }
 		sleep 0.1
 	done
 }
@@ -44,8 +81,83 @@ update_called_off() {
 }
 
 goes_back_half_way() {
-	fails 1 "no state to resume" agent resume vm1 &&
-		lists incoming 2 vm1
+	fails 1 "no state to resume" agent resume "$odd" &&
+		lists incoming 2 "$shown"
+}
+
+# not_resumed PATH OPTION...: nothing happens to vm0 if PATH can't be made.
+not_resumed() {
+	local path=$1
+	shift
+	fails 1 "luo-vmm: resume: $path: No such file or directory" luo-vmm resume --name vm0 "$@" &&
+		lists incoming 2 vm0
+}
+
+# The agent waits for a reader of its serial line, and has the session.
+names_the_holder() {
+	local tries=0 agent status
+	mkfifo /tmp/fifo
+	luo-vmm resume --name vm0 --socket /tmp/waits.sock --serial /tmp/fifo &
+	agent=$!
+	until grep -q "^session vm0 retrieved " /sys/kernel/debug/liveupdate/sessions; do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || return 1
+		sleep 0.1
+	done
+	fails 1 "luoctl: list: vm0: held by its agent" luoctl list vm0 &&
+		fails 1 "luoctl: finish: vm0: held by its agent" luoctl finish vm0
+	status=$?
+	kill $agent
+	wait $agent
+	lists incoming 2 vm0 && return $status
+}
+
+warns_of_report() {
+	cat /tmp/warned
+	[ "$(cat /tmp/warned)" = "luo-vmm: resume: warning: no report: /dev/full: No space left on device" ]
+}
+
+# warns TEXT COMMAND...: the command succeeds, with a line of warning.
+warns() { fails 0 "$@"; }
+
+warns_without_debugfs() {
+	umount /sys/kernel/debug &&
+		warns "warning: formats of 4 files are not known (No such file or directory): mount debugfs" \
+			luoctl check /boot/bzImage
+	local status=$?
+	mount -t debugfs debugfs /sys/kernel/debug && return $status
+}
+
+checks_silently() { luoctl check /boot/bzImage 2>/tmp/warned && warns_of_nothing; }
+warns_of_nothing() { cat /tmp/warned && [ ! -s /tmp/warned ]; }
+
+names_the_remedy() {
+	mv /dev/liveupdate /dev/absent
+	fails 1 "No such file or directory: boot a kernel that has it with kho=on liveupdate=on" luoctl list &&
+		fails 1 "with kho=on liveupdate=on" luo-vmm resume
+	local status=$?
+	mv /dev/absent /dev/liveupdate
+	return $status
+}
+
+# full PROGRAM WORD...: the program fails as its output is not taken.
+full() { fails 1 "stdout: No space left on device" eval "$* >/dev/full"; }
+notices_full_disk() {
+	full luoctl info && full luoctl list && full luoctl state && full luoctl --help &&
+		full luoctl check /boot/bzImage kho-v4 && full luo-vmm --help
+}
+
+names_bad_options() {
+	fails 2 "luoctl: unknown option \`--x', try luoctl --help" luoctl list --x &&
+		fails 2 "luoctl: unknown option \`-x', try luoctl --help" luoctl -x list &&
+		fails 2 "luoctl: no value is expected in \`--help=x', try luoctl --help" luoctl --help=x &&
+		fails 2 "luo-vmm: unknown option \`--x', try luo-vmm --help" luo-vmm run --x &&
+		fails 2 "luo-vmm: a value is missing behind \`--memory', try luo-vmm --help" luo-vmm run --memory
+}
+
+names_bad_values() {
+	fails 2 "luo-vmm: --memory takes 4 to 3072 MiB, not \`1', try luo-vmm --help" luo-vmm --memory 1 run &&
+		fails 2 "luo-vmm: --timeout takes 1 to 86400 seconds, not \`x'" luo-vmm --timeout x run
 }
 
 # A kernel of an older format, for luoctl at least.
@@ -55,11 +167,17 @@ loads() { luoctl load /boot/bzImage -- --reuse-cmdline && loaded; }
 loads_nothing_else() { fails 1 "kernel that can't read kho-v4" luoctl load /tmp/old && loaded; }
 
 first_kernel() {
-	echo "1..29"
+	echo "1..49"
 	ok "a wrong verb is a usage error" fails 2 "unknown verb \`x'" luoctl x
 	ok "a missing name is a usage error" fails 2 "finish" luoctl finish
 	ok "a surplus word is a usage error" fails 2 "unexpected argument \`x'" luoctl info x
 	ok "the agent refuses a wrong verb" fails 2 "unknown verb \`x'" luo-vmm x
+	ok "a wrong option is named" names_bad_options
+	ok "a wrong value is named with its option and range" names_bad_values
+	ok "options of kexec belong behind --" \
+		fails 2 "unknown option \`-s', put options for kexec behind \`--'" luoctl load /boot/bzImage -s
+	ok "output that is not taken is a failure" notices_full_disk
+	ok "without the device there is a remedy" names_the_remedy
 	ok "nothing came from a cold boot" lists_nothing
 	ok "the state is normal after a cold boot" test "$(luoctl state)" = normal
 	ok "an unknown session can't be listed" \
@@ -69,7 +187,11 @@ first_kernel() {
 	ok "a guest moves into another VM" luo-vmm selftest --memory 8
 	ok "a damaged page is noticed" fails_selftest
 	ok "a guest starts" start run vm0
-	ok "another guest starts" start run vm1
+	ok "another guest starts" start run "$odd"
+	ok "a socket that is served is not taken over" \
+		fails 1 "luo-vmm: run: /tmp/vm0.sock: an agent serves it" agent run vm0
+	ok "a wrong request is refused" refuses_requests
+	ok "a client without a request keeps nobody out" serves_others
 	ok "no update without a loaded kernel" \
 		fails 1 "no kernel is loaded" agent update vm0
 	make_old_image
@@ -77,10 +199,16 @@ first_kernel() {
 		fails 1 "luoctl: load: /tmp/old: a kernel that can't read kho-v4" luoctl load /tmp/old
 	ok "one that takes them over is" loads
 	ok "it stays loaded when another is not" loads_nothing_else
+	ok "the path of a device may have blanks" \
+		fails 1 "luo-vmm: update: /tmp/a b: No such file or directory" agent update vm0 --device "/tmp/a b"
 	load_next -c || fail "kexec -c did not load the next kernel"
 	ok "the update is called off for vm0" update_called_off vm0
-	ok "the update is called off for vm1" update_called_off vm1
+	ok "the update is called off for vm1" update_called_off "$odd"
 	ok "the session of vm0 stays" lists outgoing 2 vm0
+	ok "a name is one line of a list" lists outgoing 2 "$shown"
+	ok "a name is one line of the agent's answer" agent_names "$shown"
+	ok "a name is not taken for a file" checks_silently
+	ok "files that the kernel can't name are warned of" warns_without_debugfs
 	ok "outgoing sessions are counted" shows outgoing-sessions 2
 	ok "files of an outgoing session are its owner's" \
 		fails 1 "luoctl: list: vm0: outgoing" luoctl list vm0
@@ -94,14 +222,24 @@ first_kernel() {
 fails_selftest() { ! luo-vmm selftest --memory 8 --corrupt; }
 
 second_kernel() {
-	test=22
+	test=35
+	ok "files of incoming sessions are warned of" \
+		warns "warning: formats of 4 files are not known (their sessions were never retrieved)" \
+		luoctl check /boot/bzImage
 	ok "looking at a session leaves it where it is" \
 		eval "lists_two_files vm0 && lists_two_files vm0 && lists incoming 2 vm0"
+	ok "any name can be looked at" lists_two_files "$odd"
+	ok "files that were looked at are known" checks_silently
 	ok "the state is updated" test "$(luoctl state)" = updated
-	ok "the guest goes on" start resume vm0 --report /dev/null
+	ok "a report that can't be made costs no guest" \
+		not_resumed /nonexistent/x --socket /tmp/vm0.sock --report /nonexistent/x
+	ok "nor does a socket" not_resumed /nonexistent/y --socket /nonexistent/y
+	ok "a session in use is said to be held" names_the_holder
+	ok "the guest goes on" start resume vm0 --report /dev/full
+	ok "a report that can't be written is warned of" warns_of_report
 	ok "it checks all of its RAM" agent verify vm0
 	ok "an agent that fails half way loses nothing" goes_back_half_way
-	ok "a session nobody claims is finished by hand" luoctl finish vm1
+	ok "a session nobody claims is finished by hand" luoctl finish "$odd"
 	ok "nothing is left" lists_nothing
 	ok "the state is normal again" test "$(luoctl state)" = normal
 	agent stop vm0 >/dev/null

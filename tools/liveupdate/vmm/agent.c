@@ -7,18 +7,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "libliveupdate.h"
 #include "vmm.h"
 
-#define REQUEST_MAX	512
+/* A verb, its words and a path. */
+#define REQUEST_MAX	(PATH_MAX + 64)
+/* A client's request is there as soon as it is connected, or it is none. */
+#define REQUEST_SECONDS	2
 #define POLL_MS		200
+
+int agent_open_device(void)
+{
+	int dev = liveupdate_open();
+
+	return dev < 0 ? fail_text(dev, "%s: %s", LIVEUPDATE_DEVICE,
+				   device_error(dev)) : dev;
+}
 
 int agent_open_serial(struct agent *agent)
 {
@@ -52,7 +67,7 @@ static void print_report(struct agent *agent, FILE *out)
 static int serve_status(struct agent *agent, char *words, FILE *out)
 {
 	(void)words;
-	fprintf(out, "name %s\n", agent->options->name);
+	fprintf(out, "name %s\n", agent->options->shown_name);
 	fprintf(out, "memory %" PRIu64 "\n", agent->vm.ram_bytes);
 	fprintf(out, "updates %u\n", agent->updates);
 	fprintf(out, "tsc_khz %u\n", vcpu_tsc_khz(agent->vm.vcpu));
@@ -84,11 +99,15 @@ static int serve_update(struct agent *agent, char *words, FILE *out)
 	char *word;
 	int err;
 
-	while ((word = strsep(&words, " "))) {
-		if (!strcmp(word, "corrupt"))
-			update.corrupt = true;
-		else if (!strncmp(word, "device=", 7))
-			update.device = word + 7;
+	while (words) {
+		if (!strncmp(words, "device=", 7)) {
+			update.device = words + 7;
+			break;
+		}
+		word = strsep(&words, " ");
+		if (strcmp(word, "corrupt"))
+			return fail_text(-EINVAL, "unknown word `%s'", word);
+		update.corrupt = true;
 	}
 	err = agent_update(agent, &update);
 	fprintf(out, "still_us %" PRIu64 "\n", update.still_us);
@@ -105,81 +124,140 @@ static int serve_stop(struct agent *agent, char *words, FILE *out)
 static const struct request {
 	const char *name;
 	int (*serve)(struct agent *agent, char *words, FILE *out);
+	bool takes_words;
 	bool last;
 } requests[] = {
-	{ "status", serve_status, false },
-	{ "verify", serve_verify, false },
-	{ "update", serve_update, false },
-	{ "stop", serve_stop, true },
+	{ "status", serve_status, false, false },
+	{ "verify", serve_verify, false, false },
+	{ "update", serve_update, true, false },
+	{ "stop", serve_stop, false, true },
 };
 
-static const struct request *find_request(const char *name)
+static time_t uptime(void)
 {
-	size_t i;
+	struct timespec now;
 
-	for (i = 0; i < ARRAY_SIZE(requests); i++) {
-		if (!strcmp(requests[i].name, name))
-			return &requests[i];
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* A line, without its newline. */
+static int read_request(int client, char line[REQUEST_MAX])
+{
+	struct timeval timeout = { .tv_sec = REQUEST_SECONDS };
+	time_t end = uptime() + REQUEST_SECONDS;
+	char *newline = NULL;
+	size_t length = 0;
+	ssize_t got;
+
+	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	while (!newline && length < REQUEST_MAX && uptime() <= end) {
+		got = recv(client, line + length, REQUEST_MAX - length, 0);
+		if (got < 0)
+			break;
+		if (!got)
+			return fail_text(-EINVAL, "a request ends in a newline");
+		newline = memchr(line + length, '\n', got);
+		length += got;
 	}
-	return NULL;
+	if (newline)
+		*newline = '\0';
+	else if (length == REQUEST_MAX)
+		return fail_text(-EINVAL, "a request of more than %d bytes",
+				 REQUEST_MAX);
+	else
+		return fail_text(-ETIMEDOUT, "no request within %d seconds",
+				 REQUEST_SECONDS);
+	return 0;
+}
+
+/* Sets *last if this was the last request. */
+static int serve_request(struct agent *agent, int client, FILE *out, bool *last)
+{
+	char line[REQUEST_MAX], *words = line, *name;
+	const struct request *request;
+	int err = read_request(client, line);
+
+	if (err)
+		return err;
+	name = strsep(&words, " ");
+	request = FIND_ROW(requests, name);
+	if (!request)
+		return fail_text(-EINVAL, "unknown request `%s'", name);
+	if (words && !request->takes_words)
+		return fail_text(-EINVAL, "%s: unexpected `%s'", name, words);
+	*last = request->last;
+	return request->serve(agent, words, out);
 }
 
 /* Returns true if this was the last request. */
 static bool serve_client(struct agent *agent, int client)
 {
 	FILE *stream = fdopen(client, "w");
-	const struct request *request;
-	char line[REQUEST_MAX] = "";
-	char *words = line;
-	int err;
+	bool last = false;
 
 	if (!stream) {
 		close(client);
 		return false;
 	}
-	if (read(client, line, sizeof(line) - 1) < 0)
-		line[0] = '\0';
-	line[strcspn(line, "\n")] = '\0';
-	request = find_request(strsep(&words, " "));
-	err = request ? request->serve(agent, words, stream) :
-			fail_text(-EINVAL, "unknown request `%s'", line);
-	if (err)
+	if (serve_request(agent, client, stream, &last))
 		fprintf(stream, "error %s\n", fail_message());
 	else
 		fprintf(stream, "ok\n");
 	fclose(stream);
-	return request && request->last;
+	return last;
 }
 
-static int socket_address(const char *path, struct sockaddr_un *address)
+/* A socket that is bound to the path or connected to it. */
+static int open_socket(const char *path,
+		       int (*attach)(int, const struct sockaddr *, socklen_t))
 {
-	memset(address, 0, sizeof(*address));
-	address->sun_family = AF_UNIX;
-	if (strlen(path) >= sizeof(address->sun_path))
-		return fail(-ENAMETOOLONG, "%s", path);
-	strcpy(address->sun_path, path);
-	return 0;
-}
-
-static int listen_on(const char *path)
-{
-	struct sockaddr_un address;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd, err;
 
-	err = socket_address(path, &address);
-	if (err)
-		return err;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return fail(-ENAMETOOLONG, "%s", path);
+	strcpy(address.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail(-errno, "socket");
-	unlink(path);
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, 4) < 0) {
+	if (attach(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		err = fail(-errno, "%s", path);
 		close(fd);
 		return err;
 	}
 	return fd;
+}
+
+int agent_listen(struct agent *agent)
+{
+	const char *path = agent->options->socket;
+	int fd = open_socket(path, connect);
+	struct stat st;
+
+	if (fd >= 0) {
+		close(fd);
+		return fail_text(-EADDRINUSE, "%s: an agent serves it", path);
+	}
+	/* From now on nobody ends the guest by going away. */
+	signal(SIGPIPE, SIG_IGN);
+	/* What an agent left that is gone. */
+	if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
+		unlink(path);
+	fd = open_socket(path, bind);
+	if (fd < 0)
+		return fd;
+	agent->listener = fd;
+	return listen(fd, 4) < 0 ? fail(-errno, "%s", path) : 0;
+}
+
+void agent_close(struct agent *agent)
+{
+	if (agent->listener < 0)
+		return;
+	close(agent->listener);
+	agent->listener = -1;
+	unlink(agent->options->socket);
 }
 
 static int check_alive(struct vm *vm)
@@ -196,15 +274,12 @@ static int check_alive(struct vm *vm)
 int agent_serve(struct agent *agent)
 {
 	struct pollfd listener = {
-		.fd = listen_on(agent->options->socket),
+		.fd = agent->listener,
 		.events = POLLIN,
 	};
 	bool stopped = false;
 	int client, err = 0;
 
-	if (listener.fd < 0)
-		return listener.fd;
-	signal(SIGPIPE, SIG_IGN);
 	while (!stopped && !err) {
 		if (poll(&listener, 1, POLL_MS) > 0) {
 			client = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
@@ -213,8 +288,6 @@ int agent_serve(struct agent *agent)
 		}
 		err = check_alive(&agent->vm);
 	}
-	close(listener.fd);
-	unlink(agent->options->socket);
 	return err;
 }
 
@@ -233,31 +306,14 @@ static int print_answer(FILE *stream)
 	return fail_text(-EPIPE, "the agent went away");
 }
 
-static int connect_to(const char *path)
-{
-	struct sockaddr_un address;
-	int fd, err;
-
-	err = socket_address(path, &address);
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return fail(-errno, "socket");
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		err = fail(-errno, "%s", path);
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
 int agent_ask(const struct options *options)
 {
-	int fd = connect_to(options->socket);
 	FILE *stream;
-	int err;
+	int fd, err;
 
+	if (options->device && strchr(options->device, '\n'))
+		return fail_text(-EINVAL, "--device takes no newline");
+	fd = open_socket(options->socket, connect);
 	if (fd < 0)
 		return fd;
 	dprintf(fd, "%s%s%s%s\n", options->verb,

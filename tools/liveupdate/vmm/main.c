@@ -3,17 +3,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmm.h"
-
-enum {
-	EXIT_DONE = 0,
-	EXIT_FAILED = 1,
-	EXIT_USAGE = 2,
-};
 
 static const struct verb {
 	const char *name;
@@ -30,7 +25,7 @@ static const struct verb {
 };
 
 enum {
-	OPTION_NAME = 256,
+	OPTION_NAME = UCHAR_MAX + 1,
 	OPTION_SOCKET,
 	OPTION_SERIAL,
 	OPTION_REPORT,
@@ -41,6 +36,7 @@ enum {
 	OPTION_KEEP_GOING,
 	OPTION_CORRUPT,
 	OPTION_DEVICE,
+	OPTION_HELP,
 };
 
 static const struct option long_options[] = {
@@ -55,7 +51,7 @@ static const struct option long_options[] = {
 	{ "keep-going", no_argument, NULL, OPTION_KEEP_GOING },
 	{ "corrupt", no_argument, NULL, OPTION_CORRUPT },
 	{ "device", required_argument, NULL, OPTION_DEVICE },
-	{ "help", no_argument, NULL, 'h' },
+	{ "help", no_argument, NULL, OPTION_HELP },
 	{ 0 },
 };
 
@@ -106,7 +102,7 @@ int fail(int err, const char *format, ...)
 	return err;
 }
 
-static void print_help(void)
+static int print_help(void)
 {
 	size_t i;
 
@@ -115,82 +111,110 @@ static void print_help(void)
 	for (i = 0; i < ARRAY_SIZE(verbs); i++)
 		printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
 	printf("\n%s", option_help);
+	if (flush_output())
+		return EXIT_DONE;
+	fprintf(stderr, "luo-vmm: help: stdout: %s\n", strerror(errno));
+	return EXIT_FAILED;
 }
 
-static int usage(const char *what, const char *culprit)
-{
-	fprintf(stderr, "luo-vmm: %s `%s', try luo-vmm --help\n", what, culprit);
-	return EXIT_USAGE;
-}
+static const struct range {
+	int option;
+	unsigned long min;
+	unsigned long max;
+	const char *unit;
+} ranges[] = {
+	{ OPTION_MEMORY, RAM_MIN / MIB, RAM_MAX / MIB, "MiB" },
+	{ OPTION_REPORT_MS, 50, 60000, "ms" },
+	{ OPTION_TIMEOUT, 1, 86400, "seconds" },
+};
 
-static const struct verb *find_verb(const char *name)
+/* NULL for an option that takes no number. */
+static const struct range *find_range(int option)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(verbs); i++) {
-		if (!strcmp(verbs[i].name, name))
-			return &verbs[i];
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		if (ranges[i].option == option)
+			return &ranges[i];
 	}
 	return NULL;
 }
 
-static bool parse_number(const char *text, unsigned long min, unsigned long max,
+static bool parse_number(const char *text, const struct range *range,
 			 unsigned long *number)
 {
 	char *end;
 
 	errno = 0;
 	*number = strtoul(text, &end, 10);
-	return !errno && end != text && !*end && *number >= min &&
-	       *number <= max;
+	return !errno && end != text && !*end && *number >= range->min &&
+	       *number <= range->max;
 }
 
-static bool parse_option(int option, const char *text, struct options *options)
+static int range_usage(const char *name, const struct range *range,
+		       const char *text)
 {
-	unsigned long number;
+	char what[96];
 
+	snprintf(what, sizeof(what), "--%s takes %lu to %lu %s, not", name,
+		 range->min, range->max, range->unit);
+	return usage(what, text);
+}
+
+static void set_option(struct options *options, int option, const char *text,
+		       unsigned long number)
+{
 	switch (option) {
 	case OPTION_NAME:
 		options->name = text;
-		return true;
+		break;
 	case OPTION_SOCKET:
 		options->socket = text;
-		return true;
+		break;
 	case OPTION_SERIAL:
 		options->serial = text;
-		return true;
+		break;
 	case OPTION_REPORT:
 		options->report = text;
-		return true;
+		break;
 	case OPTION_DEVICE:
 		options->device = text;
-		return true;
+		break;
 	case OPTION_MEMORY:
-		if (!parse_number(text, RAM_MIN / MIB, RAM_MAX / MIB, &number))
-			return false;
 		options->memory = number * MIB;
-		return true;
+		break;
 	case OPTION_REPORT_MS:
-		if (!parse_number(text, 50, 60000, &number))
-			return false;
 		options->report_ms = number;
-		return true;
+		break;
 	case OPTION_TIMEOUT:
-		if (!parse_number(text, 1, 86400, &number))
-			return false;
 		options->timeout = number;
-		return true;
+		break;
 	case OPTION_NO_DIGEST:
 		options->no_digest = true;
-		return true;
+		break;
 	case OPTION_KEEP_GOING:
 		options->keep_going = true;
-		return true;
+		break;
 	case OPTION_CORRUPT:
 		options->corrupt = true;
-		return true;
+		break;
 	}
-	return false;
+}
+
+static int run(const struct verb *verb, struct options *options)
+{
+	int err;
+
+	options->verb = verb->name;
+	escape(options->shown_name, sizeof(options->shown_name), options->name,
+	       LIVEUPDATE_SESSION_NAME_LENGTH);
+	err = verb->run(options);
+	if (!err && !flush_output())
+		err = fail(-errno, "stdout");
+	if (!err)
+		return EXIT_DONE;
+	fprintf(stderr, "luo-vmm: %s: %s\n", verb->name, fail_message());
+	return EXIT_FAILED;
 }
 
 int main(int argc, char **argv)
@@ -202,31 +226,30 @@ int main(int argc, char **argv)
 		.report_ms = 500,
 		.timeout = 120,
 	};
+	const struct range *range;
 	const struct verb *verb;
-	int option;
+	unsigned long number = 0;
+	int option, index;
 
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) >= 0) {
-		if (option == 'h') {
-			print_help();
-			return EXIT_DONE;
-		}
-		if (option == '?')
-			return EXIT_USAGE;
-		if (!parse_option(option, optarg, &options))
-			return usage("bad value", optarg);
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", long_options,
+				     &index)) >= 0) {
+		if (option == OPTION_HELP || option == 'h')
+			return print_help();
+		if (option == '?' || option == ':')
+			return option_usage(argv, option, NULL);
+		range = find_range(option);
+		if (range && !parse_number(optarg, range, &number))
+			return range_usage(long_options[index].name, range,
+					   optarg);
+		set_option(&options, option, optarg, number);
 	}
 	if (optind == argc)
 		return usage("missing", "VERB");
-	verb = find_verb(argv[optind]);
+	verb = FIND_ROW(verbs, argv[optind]);
 	if (!verb)
 		return usage("unknown verb", argv[optind]);
 	if (optind + 1 != argc)
 		return usage("unexpected argument", argv[optind + 1]);
-
-	options.verb = verb->name;
-	if (verb->run(&options)) {
-		fprintf(stderr, "luo-vmm: %s: %s\n", verb->name, fail_message());
-		return EXIT_FAILED;
-	}
-	return EXIT_DONE;
+	return run(verb, &options);
 }

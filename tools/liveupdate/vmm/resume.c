@@ -11,22 +11,24 @@
 #include "vmm.h"
 
 struct incoming {
+	FILE *report;
 	int session;
 	int ram_fd;
 	uint64_t digest;
 	uint64_t moments[MOMENT_COUNT];
 };
 
-static int claim_session(const char *name)
+static int claim_session(const struct options *options)
 {
-	int dev = liveupdate_open();
+	int dev = agent_open_device();
 	int session;
 
 	if (dev < 0)
-		return fail(dev, LIVEUPDATE_DEVICE);
-	session = liveupdate_claim_session(dev, name);
+		return dev;
+	session = liveupdate_claim_session(dev, options->name);
 	close(dev);
-	return session < 0 ? fail(session, "session %s", name) : session;
+	return session < 0 ? fail(session, "session %s", options->shown_name) :
+			     session;
 }
 
 /*
@@ -37,7 +39,7 @@ static int retrieve(struct agent *agent, struct incoming *incoming)
 {
 	int err;
 
-	incoming->session = claim_session(agent->options->name);
+	incoming->session = claim_session(agent->options);
 	if (incoming->session < 0)
 		return incoming->session;
 
@@ -93,7 +95,10 @@ static int restore_and_run(struct agent *agent, struct incoming *incoming)
 	return 0;
 }
 
-/* The guest tells how long it stood still in its first or second report. */
+/*
+ * Once this has succeeded the guest is nowhere but in this process, which has
+ * to go on whatever happens.
+ */
 static int finish(struct agent *agent, struct incoming *incoming)
 {
 	int err = vm_wait_reports(&agent->vm, 1, agent->options->timeout);
@@ -102,10 +107,11 @@ static int finish(struct agent *agent, struct incoming *incoming)
 		return err;
 	err = liveupdate_finish(incoming->session);
 	if (err)
-		return fail(err, "finishing session %s", agent->options->name);
+		return fail(err, "finishing session %s",
+			    agent->options->shown_name);
 	close(incoming->session);
 	incoming->session = -1;
-	return vm_wait_reports(&agent->vm, 2, agent->options->timeout);
+	return 0;
 }
 
 static uint64_t file_bytes(int fd)
@@ -142,26 +148,42 @@ static void report_resume(struct agent *agent, struct incoming *incoming,
 			  vcpu_tsc_khz(agent->vm.vcpu));
 }
 
-static int write_report(struct agent *agent, struct incoming *incoming)
+/* The guest tells how long it stood still in its first or second report. */
+static void write_report(struct agent *agent, struct incoming *incoming)
 {
 	const char *path = agent->options->report;
-	FILE *out = path ? fopen(path, "we") : stdout;
+	int err = vm_wait_reports(&agent->vm, 2, agent->options->timeout);
 
-	if (!out)
-		return fail(-errno, "%s", path);
-	report_resume(agent, incoming, out);
-	if (fflush(out))
-		return fail(-errno, "%s", path ? path : "stdout");
+	if (!err) {
+		report_resume(agent, incoming, incoming->report);
+		if (fflush(incoming->report))
+			err = fail(-errno, "%s", path ? path : "stdout");
+	}
+	if (err)
+		fprintf(stderr, "luo-vmm: resume: warning: no report: %s\n",
+			fail_message());
 	if (path)
-		fclose(out);
-	return 0;
+		fclose(incoming->report);
+}
+
+/* What can fail is done before the guest runs. */
+static int open_outputs(struct agent *agent, struct incoming *incoming)
+{
+	const char *path = agent->options->report;
+
+	incoming->report = path ? fopen(path, "we") : stdout;
+	if (!incoming->report)
+		return fail(-errno, "%s", path);
+	return agent_listen(agent);
 }
 
 static int resume(struct agent *agent, struct incoming *incoming)
 {
 	int err;
 
-	err = retrieve(agent, incoming);
+	err = open_outputs(agent, incoming);
+	if (!err)
+		err = retrieve(agent, incoming);
 	if (err)
 		return err;
 	incoming->moments[MOMENT_RETRIEVED] = tsc_now();
@@ -179,23 +201,20 @@ static int resume(struct agent *agent, struct incoming *incoming)
 	if (!err)
 		err = finish(agent, incoming);
 	if (!err)
-		err = write_report(agent, incoming);
+		write_report(agent, incoming);
 	return err;
 }
 
 int verb_resume(const struct options *options)
 {
 	struct incoming incoming = { .session = -1, .ram_fd = -1 };
-	struct agent agent = {
-		.options = options,
-		.image_fd = -1,
-		.session = -1,
-	};
+	struct agent agent = AGENT_INIT(options);
 	int err;
 
 	incoming.moments[MOMENT_AGENT] = tsc_now();
 	err = resume(&agent, &incoming);
 	if (!err)
 		err = agent_serve(&agent);
+	agent_close(&agent);
 	return err;
 }

@@ -35,14 +35,15 @@ static int boot_guest(struct agent *agent)
 
 int verb_run(const struct options *options)
 {
-	struct agent agent = {
-		.options = options,
-		.image_fd = -1,
-		.session = -1,
-	};
-	int err = boot_guest(&agent);
+	struct agent agent = AGENT_INIT(options);
+	int err = agent_listen(&agent);
 
-	return err ? err : agent_serve(&agent);
+	if (!err)
+		err = boot_guest(&agent);
+	if (!err)
+		err = agent_serve(&agent);
+	agent_close(&agent);
+	return err;
 }
 
 static int move_guest(struct agent *agent)
@@ -100,11 +101,7 @@ static int check_guest(struct agent *agent, const struct guest_report *before)
 
 int verb_selftest(const struct options *options)
 {
-	struct agent agent = {
-		.options = options,
-		.image_fd = -1,
-		.session = -1,
-	};
+	struct agent agent = AGENT_INIT(options);
 	struct guest_report before;
 	uint64_t after;
 	int err;

@@ -53,13 +53,13 @@ static int update_prepare(struct agent *agent)
 	if (err || agent->session >= 0)
 		return err;
 
-	dev = liveupdate_open();
+	dev = agent_open_device();
 	if (dev < 0)
-		return fail(dev, LIVEUPDATE_DEVICE);
+		return dev;
 	session = liveupdate_create_session(dev, agent->options->name);
 	close(dev);
 	if (session < 0)
-		return fail(session, "session %s", agent->options->name);
+		return fail(session, "session %s", agent->options->shown_name);
 
 	err = preserve_files(agent, session);
 	if (err)

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include <linux/liveupdate.h>
+
+#include "cli.h"
 #include "guest/boot.h"
 
 #define ARRAY_SIZE(_array)	(sizeof(_array) / sizeof((_array)[0]))
@@ -201,6 +204,7 @@ uint64_t tsc_now(void);
 struct options {
 	const char *verb;
 	const char *name;
+	char shown_name[ESCAPED(LIVEUPDATE_SESSION_NAME_LENGTH)];
 	const char *socket;
 	const char *serial;
 	const char *report;
@@ -226,13 +230,24 @@ struct agent {
 	struct image *image;
 	int image_fd;
 	int session;			/* outgoing, or -1 */
+	int listener;			/* the control socket, or -1 */
 	uint32_t updates;
 };
 
+/* An agent that has nothing yet. */
+#define AGENT_INIT(_options) \
+	{ .options = (_options), .image_fd = -1, .session = -1, .listener = -1 }
+
 /* The guest's serial line is line-wise output to a file, or stdout. */
 int agent_open_serial(struct agent *agent);
+/* Returns the fd of /dev/liveupdate. */
+int agent_open_device(void);
+/* Make the control socket: clients wait until they are served. */
+int agent_listen(struct agent *agent);
 /* Serve the control socket until the guest is stopped. */
 int agent_serve(struct agent *agent);
+/* Remove the control socket, if there is one. */
+void agent_close(struct agent *agent);
 /* Ask an agent to do what the verb says; its answer goes to stdout. */
 int agent_ask(const struct options *options);
 
