@@ -52,7 +52,10 @@ static int retrieve_session(int dev)
 	return -1;
 }
 
-/* From now on a crash loses nothing: the next run finds the session again. */
+/*
+ * From now on a crash loses nothing: the next run finds the session again.
+ * Kernels without the flag refuse the command, and this goes on.
+ */
 static void keep_on_close(int session)
 {
 	struct liveupdate_session_set_flags arg = {
@@ -61,7 +64,7 @@ static void keep_on_close(int session)
 	};
 
 	if (ioctl(session, LIVEUPDATE_SESSION_SET_FLAGS, &arg))
-		err(1, "set flags");
+		warn("a crash from now on loses the session");
 }
 
 static int retrieve_fd(int session)
