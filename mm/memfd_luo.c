@@ -72,7 +72,7 @@ static pgoff_t memfd_end(u64 size)
 /* Not zeroed: that would cost more than all else for a small file. */
 static void *memfd_page_alloc(void)
 {
-	struct folio *folio = folio_alloc(GFP_KERNEL, 0);
+	struct folio *folio = folio_alloc(GFP_KERNEL_ACCOUNT, 0);
 	int err;
 
 	if (!folio)
@@ -1095,8 +1095,11 @@ static int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
 	seals = ser->seals;
 	err = memfd_consume(args->serialized_data, &adoption);
 	shmem_adopt_end(&adoption);
-	if (err)
+	if (err) {
+		/* The handle is gone, and its page may get another owner. */
+		args->serialized_data = 0;
 		goto err_put;
+	}
 
 	memfd_apply_seals(file, seals);
 	args->file = file;
@@ -1110,7 +1113,7 @@ err_put:
 /* retrieve leaves nothing behind; if it failed for good, maybe some memory. */
 static void memfd_luo_finish(struct liveupdate_file_op_args *args)
 {
-	if (args->retrieve_status != 1)
+	if (args->retrieve_status != 1 && args->serialized_data)
 		memfd_consume(args->serialized_data, NULL);
 }
 

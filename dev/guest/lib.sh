@@ -8,12 +8,13 @@ stage=${stage:-1}
 fail() { echo "$*" >&2; exit 1; }
 
 # load_next [OPTION]...: load this kernel, or $image, and this root file system
-# as the next ones, with stage= counted on. Options go to kexec.
+# as the next ones, with stage= counted on and otherwise this kernel's command
+# line, or what stands in $cmdline. Options go to kexec.
 load_next() {
 	(cd / && printf '%s\n' boot boot/bzImage boot/initrd | cpio -o -H newc 2>/dev/null) >/tmp/next
 	cat /boot/initrd >>/tmp/next
 	kexec -s -l "${image:-/boot/bzImage}" --initrd=/tmp/next "$@" \
-		--command-line="$(sed 's/ stage=[0-9]*//' /proc/cmdline) stage=$((stage + 1))" || return
+		--command-line="$(sed 's/ stage=[0-9]*//' "${cmdline:-/proc/cmdline}") stage=$((stage + 1))" || return
 	rm /tmp/next
 }
 

@@ -72,8 +72,9 @@ struct liveupdate_file_op_args {
  *                what it did to @serialized_data. In reverse order.
  * @retrieve:     Make the file from @serialized_data and set @file. After
  *                -ENOMEM or -ENODEV it is called again if userspace asks again
- *                and must find everything as it was; any other error is final.
- *                Required.
+ *                and must find everything as it was; any other error is final,
+ *                and @serialized_data is what then is left to finish, or to
+ *                hand over again. Required.
  * @can_finish:   Say if finish may be called now. Asked for all files of the
  *                session before the first is finished.
  * @finish:       Release what the handler still holds, and everything that was

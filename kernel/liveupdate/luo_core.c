@@ -12,6 +12,7 @@
 #include <linux/kexec.h>
 #include <linux/kexec_handover.h>
 #include <linux/kstrtox.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/timex.h>
 #include <linux/kho/abi/kexec_handover.h>
@@ -107,6 +108,23 @@ u64 luo_cycles(void)
 	return luo_counter_khz() ? get_cycles() : 0;
 }
 
+/**
+ * luo_cycles_to_ns - Make time of cycles that another kernel may have counted.
+ * @cycles: Counts.
+ * @khz:    Counts per millisecond.
+ * @ns:     Gets nanoseconds.
+ *
+ * Return: 0, or -ERANGE if that is no number of 64 bits.
+ */
+int luo_cycles_to_ns(u64 cycles, u64 khz, u64 *ns)
+{
+	if (mul_u64_u64_shr(cycles, USEC_PER_SEC, 64) >= khz)
+		return -ERANGE;
+
+	*ns = mul_u64_u64_div_u64(cycles, USEC_PER_SEC, khz);
+	return 0;
+}
+
 /* ---- gate ---- */
 
 /**
@@ -152,13 +170,24 @@ void luo_exit(struct luo *luo)
 	up_read(&luo->gate);
 }
 
-static void luo_set_frozen(struct luo *luo, bool frozen)
+/* Who is inside may wait for userspace, for as long as that likes. */
+static int luo_close_gate(struct luo *luo)
+{
+	int err = down_write_killable(&luo->gate);
+
+	if (err)
+		return err;
+	WRITE_ONCE(luo->frozen, true);
+	up_write(&luo->gate);
+	return 0;
+}
+
+static void luo_open_gate(struct luo *luo)
 {
 	down_write(&luo->gate);
-	WRITE_ONCE(luo->frozen, frozen);
+	WRITE_ONCE(luo->frozen, false);
 	up_write(&luo->gate);
-	if (!frozen)
-		wake_up_all(&luo->thawed);
+	wake_up_all(&luo->thawed);
 }
 
 /* ---- reboot ---- */
@@ -195,15 +224,16 @@ static int luo_freeze_sessions(struct luo *luo)
  * @luo:         Instance.
  * @image_ready: The next kernel will be told where to find the sessions.
  *
- * Return: 0, and no session changes any more; or -EOPNOTSUPP, -EBUSY or a
- * handler's error, and nothing has changed.
+ * Return: 0, and no session changes any more; or -EOPNOTSUPP, -EBUSY, -EINTR if
+ * the caller is killed, or a handler's error, and nothing has changed.
  */
 int luo_freeze(struct luo *luo, bool image_ready)
 {
 	u64 begin = luo_cycles();
-	int err = 0;
+	int err = luo_close_gate(luo);
 
-	luo_set_frozen(luo, true);
+	if (err)
+		return err;
 	if (image_ready) {
 		err = luo_freeze_sessions(luo);
 	} else if (luo_has_sessions(luo)) {
@@ -211,7 +241,7 @@ int luo_freeze(struct luo *luo, bool image_ready)
 		err = -EOPNOTSUPP;
 	}
 	if (err) {
-		luo_set_frozen(luo, false);
+		luo_open_gate(luo);
 		return err;
 	}
 	*luo_stamps_out(luo) = (struct luo_stamps_ser) {
@@ -236,8 +266,9 @@ static bool luo_image_ready(const struct kimage *image)
  * Context: process context, with the kexec lock held, before anything is shut
  * down.
  * Return: 0; -EOPNOTSUPP if there are sessions and the loaded image can't
- * receive them; -EBUSY; or the error of a handler that could not freeze. After
- * an error nothing has changed.
+ * receive them; -EBUSY; -EINTR if the caller is killed while others are busy
+ * with sessions; or the error of a handler that could not freeze. After an error
+ * nothing has changed.
  */
 int liveupdate_reboot(void)
 {
@@ -394,6 +425,34 @@ static int __init luo_start(struct luo *luo)
 	return 0;
 }
 
+/* Without anybody to receive it, what came is handed on as it is. */
+static void __init luo_hand_on(void)
+{
+	struct luo_root_ser *root;
+	phys_addr_t pa;
+	size_t size;
+	int err;
+
+	if (!luo_find_incoming(&pa, &size))
+		return;
+	root = luo_kho_claim(pa);
+	if (!root)
+		return;
+
+	root->number++;
+	/* Times of this kernel's birth are not in it. */
+	if (size >= sizeof(struct luo_blob_ser))
+		container_of(root, struct luo_blob_ser, root)->stamps.magic = 0;
+	err = kho_add_subtree(LUO_BLOB_NAME, root, size);
+	if (err) {
+		pr_warn("off, and the previous kernel's sessions are lost: %pe\n",
+			ERR_PTR(err));
+		kho_unpreserve_free(root);
+	} else if (root->sessions) {
+		pr_warn("off: the previous kernel's sessions are kept for one with liveupdate=on\n");
+	}
+}
+
 static bool liveupdate_wanted __initdata;
 
 static int __init liveupdate_setup(char *arg)
@@ -406,8 +465,11 @@ static int __init liveupdate_init(void)
 {
 	int err;
 
-	if (!liveupdate_wanted)
+	if (!liveupdate_wanted) {
+		if (kho_is_enabled())
+			luo_hand_on();
 		return 0;
+	}
 	if (!kho_is_enabled()) {
 		pr_warn("off, as kexec handover is: boot with kho=on\n");
 		return 0;

@@ -154,7 +154,10 @@ static void luo_op_end(const struct luo_file *f, const char *op, int err,
 					 local_clock() - begin);
 }
 
-/* A callback that fails changes nothing but what is its own. */
+/*
+ * A callback that fails changes nothing but what is its own, which includes what
+ * retrieve was given.
+ */
 static int luo_op_call(struct luo_file *f, const char *name,
 		       int (*op)(struct liveupdate_file_op_args *args))
 {
@@ -164,11 +167,12 @@ static int luo_op_call(struct luo_file *f, const char *name,
 
 	luo_op_end(f, name, err, begin);
 	f->private_data = args.private_data;
+	if (!err || f->state == LUO_FILE_INCOMING)
+		f->data = args.serialized_data;
 	if (err)
 		return err;
 
 	f->file = args.file;
-	f->data = args.serialized_data;
 	f->preserved_bytes = args.preserved_bytes;
 	return 0;
 }
@@ -275,6 +279,8 @@ void luo_file_set_init(struct luo_file_set *files, struct luo *luo, u64 incoming
 	files->next_seq = 1;
 	files->count = count;
 	files->read = false;
+	INIT_LIST_HEAD(&files->retrieved);
+	files->depth = 0;
 	luo_chain_init(&files->chain, luo->memory, sizeof(struct luo_file_ser),
 		       incoming);
 }
@@ -295,6 +301,7 @@ static struct luo_file *luo_file_alloc(struct liveupdate_session *session,
 	RB_CLEAR_NODE(&f->by_seq);
 	RB_CLEAR_NODE(&f->by_id);
 	INIT_LIST_HEAD(&f->freeze_node);
+	INIT_LIST_HEAD(&f->retrieved_node);
 	return f;
 }
 
@@ -664,14 +671,10 @@ static void luo_file_uncarry(struct luo_file *f)
  */
 int luo_file_set_carry(struct liveupdate_session *session)
 {
-	struct rb_node *node;
+	struct luo_file *f;
 	int err;
 
-	for (node = rb_first(&session->files.by_seq); node; node = rb_next(node)) {
-		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
-
-		if (f->state != LUO_FILE_RETRIEVED)
-			continue;
+	list_for_each_entry(f, &session->files.retrieved, retrieved_node) {
 		err = luo_file_carry(f);
 		if (err) {
 			pr_warn("session %s: token %llu was retrieved, not finished, and can't be preserved again: %pe\n",
@@ -688,11 +691,9 @@ int luo_file_set_carry(struct liveupdate_session *session)
  */
 void luo_file_set_uncarry(struct liveupdate_session *session)
 {
-	struct rb_node *node;
+	struct luo_file *f;
 
-	for (node = rb_last(&session->files.by_seq); node; node = rb_prev(node)) {
-		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
-
+	list_for_each_entry_reverse(f, &session->files.retrieved, retrieved_node) {
 		if (f->state == LUO_FILE_PRESERVED)
 			luo_file_uncarry(f);
 	}
@@ -787,18 +788,51 @@ static void luo_file_unbind(struct luo_file *f)
 	f->handler = NULL;
 }
 
-static void luo_file_count_retrieved(struct luo_file *f, int n)
+static void luo_file_add_retrieved(struct luo_file *f)
 {
 	struct luo *luo = luo_of(f);
 
+	list_add_tail(&f->retrieved_node, &f->session->files.retrieved);
 	guard(mutex)(&luo->lock);
-	luo->retrieved_files += n;
+	luo->retrieved_files++;
+}
+
+static void luo_file_drop_retrieved(struct luo_file *f)
+{
+	struct luo *luo = luo_of(f);
+
+	list_del_init(&f->retrieved_node);
+	guard(mutex)(&luo->lock);
+	luo->retrieved_files--;
 }
 
 static bool luo_errno_is_transient(int err)
 {
 	return err == -ENOMEM || err == -ENODEV || err == -EINTR ||
-	       err == -ERESTARTSYS;
+	       err == -ERESTARTSYS || err == -ELOOP;
+}
+
+static int luo_file_call_retrieve(struct luo_file *f)
+{
+	struct luo_file_set *files = &f->session->files;
+	int err;
+
+	f->retrieving = true;
+	files->depth++;
+	err = luo_op_call(f, "retrieve", f->handler->ops->retrieve);
+	files->depth--;
+	f->retrieving = false;
+	return err;
+}
+
+/* For good: what the handler has used up is not handed over again. */
+static void luo_file_fail(struct luo_file *f, int err)
+{
+	pr_warn("session %s: token %llu: retrieve failed: %pe\n",
+		f->session->name, f->token, ERR_PTR(err));
+	f->state = LUO_FILE_FAILED;
+	f->retrieve_status = err;
+	luo_file_write_record(f);
 }
 
 static int luo_file_retrieve_now(struct luo_file *f)
@@ -808,7 +842,7 @@ static int luo_file_retrieve_now(struct luo_file *f)
 	if (err)
 		return err;
 
-	err = luo_op_call(f, "retrieve", f->handler->ops->retrieve);
+	err = luo_file_call_retrieve(f);
 	if (!err && IS_ERR_OR_NULL(f->file)) {
 		f->file = NULL;
 		err = -EIO;
@@ -818,15 +852,12 @@ static int luo_file_retrieve_now(struct luo_file *f)
 		return err;
 	}
 	if (err) {
-		pr_warn("session %s: token %llu: retrieve failed: %pe\n",
-			f->session->name, f->token, ERR_PTR(err));
-		f->state = LUO_FILE_FAILED;
-		f->retrieve_status = err;
+		luo_file_fail(f, err);
 		return err;
 	}
 	f->state = LUO_FILE_RETRIEVED;
 	f->retrieve_status = 1;
-	luo_file_count_retrieved(f, 1);
+	luo_file_add_retrieved(f);
 	return 0;
 }
 
@@ -853,6 +884,11 @@ int luo_file_retrieve(struct liveupdate_session *session, u64 token,
 	case LUO_FILE_FAILED:
 		return f->retrieve_status;
 	case LUO_FILE_INCOMING:
+		/* Records may tell a handler to ask for its own file, or for all. */
+		if (f->retrieving)
+			return -EBADMSG;
+		if (session->files.depth == LUO_RETRIEVE_DEPTH)
+			return -ELOOP;
 		err = luo_file_retrieve_now(f);
 		if (err)
 			return err;
@@ -887,7 +923,7 @@ static void luo_file_finish_one(struct luo_file *f)
 		luo_flb_files_finish(luo_of(f), f->handler);
 	}
 	if (f->state == LUO_FILE_RETRIEVED)
-		luo_file_count_retrieved(f, -1);
+		luo_file_drop_retrieved(f);
 	luo_file_unbind(f);
 	if (f->file)
 		fput(f->file);
@@ -924,8 +960,8 @@ int luo_file_set_finish(struct liveupdate_session *session)
 
 		err = luo_file_can_finish(f);
 		if (err) {
-			pr_warn("session %s: token %llu can't be finished: %pe\n",
-				session->name, f->token, ERR_PTR(err));
+			pr_warn_ratelimited("session %s: token %llu can't be finished: %pe\n",
+					    session->name, f->token, ERR_PTR(err));
 			luo_file_set_unbind(files);
 			return err;
 		}

@@ -34,6 +34,7 @@
 #include <linux/kho/abi/luo.h>
 
 struct luo;
+struct seq_file;
 
 /*
  * Where records live. The real one is KHO; tests have their own that fails on
@@ -126,6 +127,9 @@ struct luo_file {
 	u64 data;
 	void *private_data;
 	u64 preserved_bytes;
+	/* In retrieve, which may ask for other files. */
+	bool retrieving;
+	struct list_head retrieved_node;
 	/* What retrieve left, while the file is preserved anew for reboot(). */
 	u64 retrieved_data;
 	void *retrieved_private;
@@ -152,7 +156,14 @@ struct luo_file_set {
 	struct luo_chain chain;
 	/* Incoming: every record has its luo_file. */
 	bool read;
+	/* Retrieved and not finished; what a file depends on comes before it. */
+	struct list_head retrieved;
+	/* How many retrieves wait for each other. */
+	unsigned int depth;
 };
+
+/* A chain of files that depend on each other is not longer; the stack is finite. */
+#define LUO_RETRIEVE_DEPTH	8
 
 void luo_file_set_init(struct luo_file_set *files, struct luo *luo, u64 incoming,
 		       u64 count);
@@ -224,7 +235,10 @@ struct liveupdate_session {
 	struct luo_file_set files;
 	bool keep_on_close;
 
-	/* Under luo::lock; state changes need the session's lock as well. */
+	/*
+	 * Changes under luo::lock; what ends the session, or takes its files,
+	 * holds the session's lock as well.
+	 */
 	enum luo_session_state state;
 	u64 seq;
 	struct rb_node by_name;
@@ -235,11 +249,14 @@ struct liveupdate_session {
 struct liveupdate_session *luo_session_create(struct luo *luo, const char *name);
 struct liveupdate_session *luo_session_retrieve(struct luo *luo,
 						const char *name);
+int luo_session_read_files(struct liveupdate_session *session);
 int luo_session_finish(struct liveupdate_session *session);
 void luo_session_close(struct liveupdate_session *session);
 void luo_session_give_back(struct liveupdate_session *session);
 void luo_session_put(struct liveupdate_session *session);
 struct liveupdate_session *luo_session_next(struct luo *luo, u64 seq);
+void luo_session_show_name(struct seq_file *m,
+			   const struct liveupdate_session *session);
 void luo_session_sync(struct liveupdate_session *session, s64 files);
 int luo_sessions_read(struct luo *luo);
 int luo_sessions_carry(struct luo *luo);
@@ -325,6 +342,7 @@ void luo_exit(struct luo *luo);
 
 int luo_freeze(struct luo *luo, bool image_ready);
 u64 luo_cycles(void);
+int luo_cycles_to_ns(u64 cycles, u64 khz, u64 *ns);
 
 /* ---- luo_sysfs.c ---- */
 

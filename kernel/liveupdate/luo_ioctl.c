@@ -427,19 +427,11 @@ static int luo_call_read(const struct luo_command *command, struct luo_call *cal
 
 static int luo_call_run(const struct luo_command *command, struct luo_call *call)
 {
-	int err;
+	if (!call->session || command->targets == LUO_ON_SESSION)
+		return command->run(call);
 
-	if (!call->session || command->targets == LUO_ON_SESSION) {
-		err = command->run(call);
-	} else {
-		guard(mutex)(&call->session->lock);
-		err = command->targets & luo_call_target(call) ?
-		      command->run(call) : -EINVAL;
-	}
-	if (!err && command->answers &&
-	    copy_to_user(call->user, &call->arg, command->size))
-		err = -EFAULT;
-	return err;
+	guard(mutex)(&call->session->lock);
+	return command->targets & luo_call_target(call) ? command->run(call) : -EINVAL;
 }
 
 /**
@@ -469,6 +461,9 @@ long luo_ioctl(struct luo *luo, struct liveupdate_session *session,
 
 	err = luo_call_run(command, &call);
 	luo_exit(luo);
+	if (!err && command->answers &&
+	    copy_to_user(user, &call.arg, command->size))
+		err = -EFAULT;
 	return err;
 }
 
@@ -497,7 +492,9 @@ static void luo_session_show_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct liveupdate_session *session = file->private_data;
 
-	seq_printf(m, "liveupdate-session:\t%s\n", session->name);
+	seq_puts(m, "liveupdate-session:\t");
+	luo_session_show_name(m, session);
+	seq_putc(m, '\n');
 	seq_printf(m, "liveupdate-files:\t%llu\n", READ_ONCE(session->files.count));
 }
 

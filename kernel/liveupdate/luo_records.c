@@ -56,7 +56,7 @@ static struct luo_block *luo_block_new(const struct luo_chain *chain)
 {
 	struct luo_block *block;
 
-	return kzalloc(struct_size(block, owners, chain->per_block), GFP_KERNEL);
+	return kzalloc(struct_size(block, owners, chain->per_block), GFP_KERNEL_ACCOUNT);
 }
 
 static void luo_chain_append(struct luo_chain *chain, struct luo_block *block)

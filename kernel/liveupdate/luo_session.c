@@ -12,8 +12,10 @@
 #include <linux/cleanup.h>
 #include <linux/export.h>
 #include <linux/jhash.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/string_helpers.h>
 
 #include "luo_internal.h"
 #include "luo_seq.h"
@@ -136,6 +138,18 @@ static int luo_session_cmp_seq(const void *seq, const struct rb_node *node)
 {
 	return cmp_int(*(const u64 *)seq,
 		       rb_entry(node, struct liveupdate_session, by_seq)->seq);
+}
+
+/**
+ * luo_session_show_name - Print the name as a word, whatever is in it.
+ * @m:       File.
+ * @session: Session.
+ */
+void luo_session_show_name(struct seq_file *m,
+			   const struct liveupdate_session *session)
+{
+	seq_escape_str(m, session->name, ESCAPE_OCTAL | ESCAPE_NP | ESCAPE_APPEND,
+		       " \\");
 }
 
 /**
@@ -412,13 +426,14 @@ static int luo_session_from_record(struct luo *luo, struct luo_block *block,
 	return 0;
 }
 
-static void luo_sessions_drop_unusable(struct luo *luo)
+static bool luo_sessions_drop_unusable(struct luo *luo)
 {
 	u64 dropped = luo_chain_drop_unowned(&luo->chain);
 
 	if (dropped)
 		pr_warn("%llu sessions without a name of their own; their memory stays reserved\n",
 			dropped);
+	return dropped;
 }
 
 static int luo_block_read_sessions(struct luo *luo, struct luo_block *block)
@@ -433,18 +448,22 @@ static int luo_block_read_sessions(struct luo *luo, struct luo_block *block)
 	return err;
 }
 
-static int luo_sessions_read_locked(struct luo *luo)
+static int luo_sessions_read_locked(struct luo *luo, bool *lost)
 {
 	struct luo_block *block;
 	int err;
 
 	lockdep_assert_held(&luo->lock);
+	if (luo->sessions_read)
+		return 0;
 
 	err = luo_chain_take_over(&luo->chain, U64_MAX);
 	if (err == -ENOMEM)
 		return err;
-	if (err)
+	if (err) {
 		pr_warn("list of sessions is damaged; memory of the lost ones stays reserved\n");
+		*lost = true;
+	}
 
 	list_for_each_entry(block, &luo->chain.blocks, node) {
 		err = luo_block_read_sessions(luo, block);
@@ -452,7 +471,7 @@ static int luo_sessions_read_locked(struct luo *luo)
 			return err;
 		cond_resched();
 	}
-	luo_sessions_drop_unusable(luo);
+	*lost |= luo_sessions_drop_unusable(luo);
 	luo_session_write_chain(luo);
 	luo->sessions_read = true;
 	return 0;
@@ -468,8 +487,15 @@ static int luo_sessions_read_locked(struct luo *luo)
  */
 int luo_sessions_read(struct luo *luo)
 {
-	guard(mutex)(&luo->lock);
-	return luo->sessions_read ? 0 : luo_sessions_read_locked(luo);
+	bool lost = false;
+	int err;
+
+	mutex_lock(&luo->lock);
+	err = luo_sessions_read_locked(luo, &lost);
+	mutex_unlock(&luo->lock);
+	if (!err && lost)
+		luo_forget_incoming(luo);
+	return err;
 }
 
 static struct liveupdate_session *luo_session_take(struct luo *luo,
@@ -506,10 +532,21 @@ static void luo_session_condemn(struct liveupdate_session *session)
 	luo_forget_incoming(luo);
 }
 
-static int luo_session_read_files(struct liveupdate_session *session)
+/**
+ * luo_session_read_files - Read the file records of an incoming session.
+ * @session: Session, locked.
+ *
+ * Return: 0, -ENOMEM, or -EBADMSG and the session is damaged.
+ */
+int luo_session_read_files(struct liveupdate_session *session)
 {
-	int err = luo_file_set_read(session);
+	int err;
 
+	/* A driver came first. */
+	if (READ_ONCE(session->state) == LUO_SESSION_DAMAGED)
+		return -EBADMSG;
+
+	err = luo_file_set_read(session);
 	if (err == -EBADMSG)
 		luo_session_condemn(session);
 	return err;
@@ -577,9 +614,8 @@ struct liveupdate_session *luo_session_lock_incoming(struct luo *luo,
 		return ERR_PTR(-ENOENT);
 
 	mutex_lock(&session->lock);
-	err = session->state == LUO_SESSION_DAMAGED ? -EBADMSG :
-	      session->state == LUO_SESSION_FINISHED ? -ENOENT :
-						       luo_session_read_files(session);
+	err = READ_ONCE(session->state) == LUO_SESSION_FINISHED ?
+	      -ENOENT : luo_session_read_files(session);
 	if (!err)
 		return session;
 

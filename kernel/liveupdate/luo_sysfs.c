@@ -169,14 +169,15 @@ static ssize_t luo_emit_phase(char *buf, enum luo_milestone from,
 	const struct luo_stamps *stamps = &luo_get()->stamps;
 	u64 begin = luo_milestone(stamps, from);
 	u64 end = luo_milestone(stamps, to);
+	u64 ns;
 
 	/* No live update, or a counter that was reset on the way. */
 	if (!begin || end < begin)
 		return -ENODATA;
 	/* The old kernel had more time to measure the frequency. */
-	return sysfs_emit(buf, "%llu\n",
-			  mul_u64_u64_div_u64(end - begin, USEC_PER_SEC,
-					      stamps->before.khz));
+	if (luo_cycles_to_ns(end - begin, stamps->before.khz, &ns))
+		return -ENODATA;
+	return sysfs_emit(buf, "%llu\n", ns);
 }
 
 #define LUO_PHASE_ATTR(_name, _from, _to)					\
@@ -276,7 +277,9 @@ static int luo_show_session(struct seq_file *m, void *v)
 	u64 seq = 0;
 
 	guard(mutex)(&session->lock);
-	seq_printf(m, "session %s %s files %llu\n", session->name,
+	seq_puts(m, "session ");
+	luo_session_show_name(m, session);
+	seq_printf(m, " %s files %llu\n",
 		   luo_session_state_names[READ_ONCE(session->state)],
 		   session->files.count);
 	while ((f = luo_file_next(&session->files, seq))) {

@@ -177,8 +177,9 @@ struct liveupdate_session_preserve_fd {
  * another fd of the same file.
  *
  * ENOENT: no such token. ENODEV: the handler of this file is not registered;
- * try again when it is. ENOMEM: try again. EBADMSG: the record of this file is
- * damaged. Else the handler's own error.
+ * try again when it is. ENOMEM: try again. ELOOP: the file needs another, which
+ * needs another, and so on: retrieve those first. EBADMSG: the record of this
+ * file is damaged. Else the handler's own error.
  */
 struct liveupdate_session_retrieve_fd {
 	__u32	size;

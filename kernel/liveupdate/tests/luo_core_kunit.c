@@ -103,7 +103,24 @@ static void callbacks_are_traced(struct kunit *test)
 	tracepoint_synchronize_unregister();
 }
 
+static void time_that_is_no_number_is_refused(struct kunit *test)
+{
+	u64 ns = 0;
+
+	KUNIT_EXPECT_EQ(test, luo_cycles_to_ns(0, 1, &ns), 0);
+	KUNIT_EXPECT_EQ(test, ns, 0);
+	KUNIT_EXPECT_EQ(test, luo_cycles_to_ns(3000000, 3000000, &ns), 0);
+	KUNIT_EXPECT_EQ(test, ns, NSEC_PER_MSEC);
+	KUNIT_EXPECT_EQ(test, luo_cycles_to_ns(U64_MAX, U64_MAX, &ns), 0);
+	KUNIT_EXPECT_EQ(test, ns, NSEC_PER_MSEC);
+	KUNIT_EXPECT_EQ(test, luo_cycles_to_ns(U64_MAX / NSEC_PER_MSEC, 1, &ns), 0);
+	KUNIT_EXPECT_EQ(test, luo_cycles_to_ns(U64_MAX / NSEC_PER_MSEC + 1, 1, &ns), -ERANGE);
+	KUNIT_EXPECT_EQ(test, luo_cycles_to_ns(1ULL << 62, 1, &ns), -ERANGE);
+	KUNIT_EXPECT_EQ(test, luo_cycles_to_ns(1, 0, &ns), -ERANGE);
+}
+
 static struct kunit_case luo_core_cases[] = {
+	KUNIT_CASE(time_that_is_no_number_is_refused),
 	KUNIT_CASE(drivers_are_refused_while_live_update_is_off),
 	KUNIT_CASE(drivers_meet_the_sessions_of_users),
 	KUNIT_CASE(callbacks_are_traced),

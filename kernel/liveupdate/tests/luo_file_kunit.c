@@ -566,6 +566,99 @@ static void file_that_a_driver_uses_keeps_the_session(struct kunit *test)
 	luo_session_close(s);
 }
 
+/* ---- files that ask for others ---- */
+
+static int (*plain_retrieve)(struct liveupdate_file_op_args *args);
+static u64 asked_token;
+static u64 asked_step;
+
+static int retrieve_and_ask(struct liveupdate_file_op_args *args)
+{
+	u64 token = asked_token + asked_step;
+	struct file *file;
+	int err;
+
+	asked_token = token;
+	err = liveupdate_get_file_incoming(args->session, token, &file);
+	if (!err) {
+		fput(file);
+		liveupdate_put_file_incoming(args->session, token);
+	} else if (err != -ENOENT) {
+		return err;
+	}
+	return plain_retrieve(args);
+}
+
+/* Each file asks for the one @step tokens further. */
+static struct liveupdate_session *retrieve_asking(struct luo_test *t, u64 n, u64 step)
+{
+	struct luo_test_handler *h = hand_over(t, n);
+
+	plain_retrieve = h->ops.retrieve;
+	h->ops.retrieve = retrieve_and_ask;
+	asked_step = step;
+	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
+	return luo_test_retrieve(t, "s");
+}
+
+static int retrieve_asker(struct liveupdate_session *s, u64 token)
+{
+	asked_token = token;
+	return luo_test_retrieve_file(s, token);
+}
+
+static void file_that_asks_for_itself_fails(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s = retrieve_asking(t, 1, 0);
+
+	KUNIT_EXPECT_EQ(test, retrieve_asker(s, 1), -EBADMSG);
+	luo_test_expect_log(t, "");
+	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
+	luo_session_close(s);
+}
+
+static void long_row_of_files_is_retrieved_from_its_end(struct kunit *test)
+{
+	const u64 n = 3 * LUO_RETRIEVE_DEPTH;
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s = retrieve_asking(t, n, 1);
+	u64 token;
+
+	KUNIT_EXPECT_EQ(test, retrieve_asker(s, 1), -ELOOP);
+	luo_test_expect_log(t, "");
+	KUNIT_EXPECT_EQ(test, retrieve_asker(s, n - LUO_RETRIEVE_DEPTH + 1), 0);
+	for (token = n; token; token--)
+		KUNIT_EXPECT_EQ(test, retrieve_asker(s, token), 0);
+	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
+	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
+	luo_session_close(s);
+}
+
+static int retrieve_and_use_up(struct liveupdate_file_op_args *args)
+{
+	args->serialized_data = 0;
+	return -EBADMSG;
+}
+
+static void what_a_failed_retrieve_used_up_is_not_handed_over(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = hand_over(t, 1);
+	const struct luo_file_ser *record;
+	struct liveupdate_session *s;
+
+	h->ops.retrieve = retrieve_and_use_up;
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
+	s = luo_test_retrieve(t, "s");
+	record = (const void *)((struct luo_block_ser *)phys_to_virt(luo_chain_first(&s->files.chain)) + 1);
+	KUNIT_EXPECT_NE(test, record->data, 0);
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), -EBADMSG);
+	KUNIT_EXPECT_EQ(test, record->data, 0);
+	luo_session_give_back(s);
+	xa_destroy(&t->blobs);
+}
+
 /* ---- damaged records ---- */
 
 static struct luo_file_ser *handed_over_files(struct luo_test *t)
@@ -723,6 +816,9 @@ static struct kunit_case luo_file_cases[] = {
 			 retrieve_gen_params),
 	KUNIT_CASE(handler_that_gives_no_file_is_not_believed),
 	KUNIT_CASE(file_that_a_driver_uses_keeps_the_session),
+	KUNIT_CASE(file_that_asks_for_itself_fails),
+	KUNIT_CASE(long_row_of_files_is_retrieved_from_its_end),
+	KUNIT_CASE(what_a_failed_retrieve_used_up_is_not_handed_over),
 	KUNIT_CASE_PARAM(damaged_record_is_lost_alone, record_gen_params),
 	KUNIT_CASE(files_of_damaged_records_are_listed),
 	KUNIT_CASE(reading_files_goes_on_when_there_is_memory_again),

@@ -197,6 +197,29 @@ static void retrieved_files_are_preserved_again(struct kunit *test)
 	xa_destroy(&t->blobs);
 }
 
+/* Unpreserving moves records, so their order says nothing. */
+static void retrieved_files_are_preserved_again_in_order_of_retrieval(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+	u64 token;
+
+	for (token = 1; token <= 3; token++)
+		luo_test_preserve_new(t, s, h, token);
+	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 1), 0);
+	luo_test_freeze_and_jump(t);
+
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
+	s = luo_test_retrieve(t, "s");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 3), 0);
+	seq_buf_clear(&t->log.seq);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	luo_test_expect_log(t, "h.preserve:2 h.preserve:3 h.freeze:2 h.freeze:3");
+	xa_destroy(&t->blobs);
+}
+
 static void reboot_that_fails_at_any_step_changes_nothing(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
@@ -224,8 +247,8 @@ static void reboot_that_fails_at_any_step_changes_nothing(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_EQ(test, step, 8);
-	luo_test_expect_first(t, "h.preserve:1 h.preserve:2 h.preserve:4 h.freeze:5");
-	luo_test_expect_log(t, "h.freeze:1 h.freeze:2 h.freeze:4");
+	luo_test_expect_first(t, "h.preserve:2 h.preserve:1 h.preserve:4 h.freeze:5");
+	luo_test_expect_log(t, "h.freeze:2 h.freeze:1 h.freeze:4");
 	luo_test_expect_handed_over(t, "s~1{1:h 2:h} s2{3:h 4:h} s{5:h}");
 }
 
@@ -243,9 +266,9 @@ static void preserving_again_is_undone_newest_first(struct kunit *test)
 	seq_buf_clear(&t->log.seq);
 	luo_test_fail_step(t, 5, -EAGAIN);
 	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -EAGAIN);
-	luo_test_expect_first(t, "h.preserve:1 h.preserve:2 h.preserve:3 h.freeze:1");
-	luo_test_expect_first(t, "h.freeze:2! h.unfreeze:1 h.unpreserve:3 h.unpreserve:2");
-	luo_test_expect_log(t, "h.unpreserve:1");
+	luo_test_expect_first(t, "h.preserve:2 h.preserve:1 h.preserve:3 h.freeze:2");
+	luo_test_expect_first(t, "h.freeze:1! h.unfreeze:2 h.unpreserve:3 h.unpreserve:1");
+	luo_test_expect_log(t, "h.unpreserve:2");
 }
 
 /* The handler finds in finish what it left in retrieve, whatever was between. */
@@ -408,6 +431,37 @@ static void those_who_are_killed_wait_no_longer(struct kunit *test)
 	visitor_stop(m.task);
 }
 
+static int reboot(void *arg)
+{
+	struct visitor *v = arg;
+
+	allow_kernel_signal(SIGKILL);
+	v->err = luo_freeze(v->luo, true);
+	complete(&v->inside);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+static void reboot_that_is_killed_waits_for_nobody(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct task_struct *task;
+	struct visitor v = {};
+
+	KUNIT_ASSERT_EQ(test, luo_enter(&t->luo), 0);
+	task = visitor_start(test, &v, reboot);
+	KUNIT_EXPECT_EQ(test, wait_for_completion_timeout(&v.inside, HZ / 10), 0);
+	send_sig(SIGKILL, task, 1);
+	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&v.inside, 10 * HZ), 0);
+	luo_exit(&t->luo);
+	KUNIT_EXPECT_EQ(test, v.err, -EINTR);
+	KUNIT_EXPECT_FALSE(test, t->luo.frozen);
+	visitor_stop(task);
+	luo_test_create(t, "s");
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+}
+
 static struct kunit_case luo_freeze_cases[] = {
 	KUNIT_CASE(files_are_frozen_oldest_first_across_sessions),
 	KUNIT_CASE(handlers_without_freeze_are_not_bothered),
@@ -418,12 +472,14 @@ static struct kunit_case luo_freeze_cases[] = {
 	KUNIT_CASE(sessions_nobody_claimed_need_that_image_too),
 	KUNIT_CASE(time_of_the_freeze_is_handed_over),
 	KUNIT_CASE(retrieved_files_are_preserved_again),
+	KUNIT_CASE(retrieved_files_are_preserved_again_in_order_of_retrieval),
 	KUNIT_CASE(reboot_that_fails_at_any_step_changes_nothing),
 	KUNIT_CASE(preserving_again_is_undone_newest_first),
 	KUNIT_CASE(files_can_be_finished_after_reboot_was_called_off),
 	KUNIT_CASE(file_is_not_handed_over_twice),
 	KUNIT_CASE(changes_wait_until_reboot_is_called_off),
 	KUNIT_CASE(those_who_are_killed_wait_no_longer),
+	KUNIT_CASE(reboot_that_is_killed_waits_for_nobody),
 	{}
 };
 

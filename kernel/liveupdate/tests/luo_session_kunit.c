@@ -3,6 +3,7 @@
 
 #include <kunit/test.h>
 #include <linux/io.h>
+#include <linux/kthread.h>
 #include <linux/slab.h>
 
 #include "luo_test.h"
@@ -672,6 +673,67 @@ static void driver_and_owner_agree_about_damage(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "b"), ERR_PTR(-EBADMSG));
 }
 
+static void nothing_is_kept_for_sessions_that_are_all_lost(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	no_name_is_good(t, hand_over_four(t));
+	KUNIT_EXPECT_EQ(test, t->forgotten, 0);
+	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
+	KUNIT_EXPECT_EQ(test, t->forgotten, 1);
+	xa_destroy(&t->blobs);
+}
+
+static void what_others_preserved_is_kept_without_sessions(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	luo_test_freeze_and_jump(t);
+	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
+	KUNIT_EXPECT_EQ(test, t->forgotten, 0);
+}
+
+/* The owner has the session, and waits for the driver to look at its files. */
+struct late_owner {
+	struct luo *luo;
+	struct completion done;
+	struct liveupdate_session *session;
+};
+
+static int retrieve_late(void *arg)
+{
+	struct late_owner *owner = arg;
+
+	owner->session = luo_session_retrieve(owner->luo, "b");
+	complete(&owner->done);
+	return 0;
+}
+
+static void owner_hears_of_damage_that_a_driver_found_first(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct late_owner owner = { .luo = &t->luo };
+	struct liveupdate_session *s;
+
+	files_go_round(t, hand_over_four(t));
+	KUNIT_ASSERT_EQ(test, luo_sessions_read(&t->luo), 0);
+	for (s = luo_session_next(&t->luo, 0); strcmp(s->name, "b");
+	     s = luo_session_next(&t->luo, s->seq + 1))
+		luo_session_put(s);
+
+	init_completion(&owner.done);
+	mutex_lock(&s->lock);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, kthread_run(retrieve_late, &owner, "luo_owner"));
+	while (READ_ONCE(s->state) != LUO_SESSION_RETRIEVED)
+		schedule_timeout_uninterruptible(1);
+	KUNIT_EXPECT_EQ(test, luo_session_read_files(s), -EBADMSG);
+	mutex_unlock(&s->lock);
+	wait_for_completion(&owner.done);
+	KUNIT_EXPECT_PTR_EQ(test, owner.session, ERR_PTR(-EBADMSG));
+	luo_session_put(s);
+	xa_destroy(&t->blobs);
+}
+
 /* Blocks of the previous kernel, each with its sessions' names. */
 struct blocks_row {
 	const char *name;
@@ -870,6 +932,9 @@ static struct kunit_case luo_session_cases[] = {
 	KUNIT_CASE_PARAM(damaged_session_is_lost_alone, damage_gen_params),
 	KUNIT_CASE(damaged_session_is_not_handed_over),
 	KUNIT_CASE(driver_and_owner_agree_about_damage),
+	KUNIT_CASE(owner_hears_of_damage_that_a_driver_found_first),
+	KUNIT_CASE(nothing_is_kept_for_sessions_that_are_all_lost),
+	KUNIT_CASE(what_others_preserved_is_kept_without_sessions),
 	KUNIT_CASE_PARAM(sessions_are_read_from_blocks_of_any_fill, blocks_gen_params),
 	KUNIT_CASE(sessions_before_a_damaged_block_are_kept),
 	KUNIT_CASE(root_that_leads_nowhere_leaves_no_sessions),

@@ -532,15 +532,19 @@ static void damaged_handle_gives_no_file_and_what_is_known_is_freed(struct kunit
 {
 	const struct damage_row *row = test->param_value;
 	struct handle *h = handle_with_folios(test);
-	struct file *file = NULL;
+	u64 phys = virt_to_phys(h->ser);
+	struct liveupdate_file_op_args args = { .serialized_data = phys };
 	int err;
 
 	row->damage(h);
-	err = retrieve(h, &file);
+	err = memfd_ops()->retrieve(&args);
 	KUNIT_EXPECT_EQ(test, err, row->err);
-	if (file)
-		put_file(file);
-	finish(h, err ?: 1);
+	/* Only what is still preserved may be handed over again. */
+	if (err)
+		KUNIT_EXPECT_EQ(test, args.serialized_data, kho_block_order(phys) < 0 ? 0 : phys);
+	if (args.file)
+		put_file(args.file);
+	finish_at(args.serialized_data, err ?: 1);
 	KUNIT_EXPECT_EQ(test, blocks_left(h), row->left);
 }
 

@@ -225,7 +225,7 @@ TEST_F(device, exclusive_takes_booleans_only)
 TEST_F(device, debugfs_shows_sessions_and_files)
 {
 	char text[4096];
-	int fd, session = luo_create(self->dev, "shown in debugfs");
+	int fd, session = luo_create(self->dev, "one\n\033[1m\\ line");
 	ssize_t len;
 
 	ASSERT_EQ(0, luo_preserve(session, luo_filled_memfd(8192, 1), 77));
@@ -235,7 +235,7 @@ TEST_F(device, debugfs_shows_sessions_and_files)
 	len = read(fd, text, sizeof(text) - 1);
 	ASSERT_LT(0, len);
 	text[len] = 0;
-	EXPECT_NE(NULL, strstr(text, "session shown in debugfs outgoing files 1\n"));
+	EXPECT_NE(NULL, strstr(text, "session one\\012\\033[1m\\134\\040line outgoing files 1\n"));
 	EXPECT_NE(NULL, strstr(text, "token 77 preserved memfd-v2 bytes 8192\n"));
 }
 

@@ -1,0 +1,45 @@
+#!/bin/sh
+# A session goes through a kernel in which live update is off; TAP on stdout, in
+# three kernels.
+# shellcheck source=dev/guest/lib.sh
+. /guest/lib.sh
+# shellcheck source=dev/guest/health.sh
+. /guest/health.sh
+
+# shellcheck disable=SC2317 # these are called by ok
+starts() {
+	luo-vmm run --memory 8 --serial /dev/ttyS0 &
+	tries=100
+	until luo-vmm status; do
+		tries=$((tries - 1))
+		[ "$tries" != 0 ] || return
+		sleep 0.1
+	done
+}
+# shellcheck disable=SC2317
+is_incoming() { luoctl --no-header list | grep '^incoming '; }
+
+case $stage in
+1)
+	echo "1..7"
+	ok "a guest starts" starts
+	switch=off
+	;;
+2)
+	test=2
+	ok "live update is off in the second kernel" test ! -e /dev/liveupdate
+	ok "the second kernel is healthy" healthy
+	switch=on
+	;;
+3)
+	test=4
+	ok "the session is back in the third" is_incoming
+	ok "two live updates are counted" eval "luoctl info | grep -x 'number 2'"
+	ok "it can be finished" luoctl finish vm0
+	ok "the third kernel is healthy" healthy
+	exit
+	;;
+esac
+cmdline=/tmp/cmdline
+sed "s/ liveupdate=[a-z]*/ liveupdate=$switch/" /proc/cmdline >$cmdline
+go_on
