@@ -189,7 +189,8 @@ first_kernel() {
 	ok "a guest starts" start run vm0
 	ok "another guest starts" start run "$odd"
 	ok "a socket that is served is not taken over" \
-		fails 1 "luo-vmm: run: /tmp/vm0.sock: an agent serves it" agent run vm0
+		fails 1 "luo-vmm: run: /tmp/vm0.sock: an agent serves it" \
+		timeout 30 luo-vmm run --socket /tmp/vm0.sock --serial /dev/null
 	ok "a wrong request is refused" refuses_requests
 	ok "a client without a request keeps nobody out" serves_others
 	ok "no update without a loaded kernel" \
