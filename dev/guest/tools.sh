@@ -22,10 +22,10 @@ lists_nothing() { [ -z "$(luoctl --no-header list)" ]; }
 lists_two_files() { [ "$(luoctl --no-header list "$1" | grep -c ' [12]  memfd')" = 2 ]; }
 shows() { luoctl info | grep -xF "$*" || { luoctl info; false; }; }
 
-# A name of two lines, and how it is shown.
+# A name that looks like a session and a file in debugfs, and how it is shown.
 odd='vm1
- second line '
-shown='vm1\n second line '
+ token 1 p evil-v9 bytes '
+shown='vm1\n token 1 p evil-v9 bytes '
 
 agent() {
 	local verb=$1 name=$2
