@@ -645,13 +645,15 @@ static void what_a_failed_retrieve_used_up_is_not_handed_over(struct kunit *test
 {
 	struct luo_test *t = luo_test_of(test);
 	struct luo_test_handler *h = hand_over(t, 1);
+	const struct luo_block_ser *block;
 	const struct luo_file_ser *record;
 	struct liveupdate_session *s;
 
 	h->ops.retrieve = retrieve_and_use_up;
 	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
 	s = luo_test_retrieve(t, "s");
-	record = (const void *)((struct luo_block_ser *)phys_to_virt(luo_chain_first(&s->files.chain)) + 1);
+	block = phys_to_virt(luo_chain_first(&s->files.chain));
+	record = (const void *)(block + 1);
 	KUNIT_EXPECT_NE(test, record->data, 0);
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), -EBADMSG);
 	KUNIT_EXPECT_EQ(test, record->data, 0);

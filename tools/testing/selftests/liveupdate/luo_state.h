@@ -34,6 +34,7 @@ static inline long long luo_count_leaf(const uint64_t *leaf, uint64_t key)
 
 static inline long long luo_count_node(int mem, uint64_t pa, uint64_t key, int level)
 {
+	unsigned int shift = luo_slot_shift(level);
 	long long n, pages = 0;
 	uint64_t node[LUO_TABLE_ENTRIES];
 	int i;
@@ -45,7 +46,7 @@ static inline long long luo_count_node(int mem, uint64_t pa, uint64_t key, int l
 	for (i = 0; i < LUO_TABLE_ENTRIES; i++) {
 		if (!node[i])
 			continue;
-		n = luo_count_node(mem, node[i], key + ((uint64_t)i << luo_slot_shift(level)), level - 1);
+		n = luo_count_node(mem, node[i], key + ((uint64_t)i << shift), level - 1);
 		if (n < 0)
 			return n;
 		pages += n;
