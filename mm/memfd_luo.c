@@ -223,6 +223,12 @@ static void memfd_forget(struct memfd_luo *m)
 
 /* ---- holding a file ---- */
 
+/* Who fills a hole at this moment, without the lock, may take either. */
+static void memfd_set_gfp(struct address_space *mapping, gfp_t gfp)
+{
+	data_race(mapping->gfp_mask = gfp);
+}
+
 static int memfd_hold(struct memfd_luo *m)
 {
 	struct inode *inode = file_inode(m->file);
@@ -245,11 +251,17 @@ static int memfd_hold(struct memfd_luo *m)
 		WRITE_ONCE(info->seals, info->seals | SHMEM_SEAL_HELD);
 		/* Folios that can't be moved do not come from scratch memory. */
 		m->gfp = mapping_gfp_mask(mapping);
-		mapping_set_gfp_mask(mapping, m->gfp & ~__GFP_MOVABLE);
+		memfd_set_gfp(mapping, m->gfp & ~__GFP_MOVABLE);
 		xa_unlock_irq(&mapping->i_pages);
 	}
 	inode_unlock(inode);
 	return err;
+}
+
+/* A folio that comes in at this moment gets its tag for freeze to see. */
+static bool memfd_has_tags(struct address_space *mapping)
+{
+	return data_race(mapping_tagged(mapping, SHMEM_TAG_FILLED));
 }
 
 static void memfd_clear_tags(struct address_space *mapping)
@@ -278,11 +290,11 @@ static void memfd_let_go(struct memfd_luo *m)
 	struct address_space *mapping = inode->i_mapping;
 
 	xa_lock_irq(&mapping->i_pages);
-	mapping_set_gfp_mask(mapping, m->gfp);
+	memfd_set_gfp(mapping, m->gfp);
 	WRITE_ONCE(info->seals, info->seals & ~SHMEM_SEAL_HELD);
 	xa_unlock_irq(&mapping->i_pages);
 
-	if (mapping_tagged(mapping, SHMEM_TAG_FILLED))
+	if (memfd_has_tags(mapping))
 		memfd_clear_tags(mapping);
 	if (!m->unevictable) {
 		mapping_clear_unevictable(mapping);
@@ -319,7 +331,7 @@ static void memfd_thaw_holes(struct address_space *mapping)
 
 static bool memfd_tag_test(struct address_space *mapping, pgoff_t index)
 {
-	return mapping_tagged(mapping, SHMEM_TAG_FILLED) &&
+	return memfd_has_tags(mapping) &&
 	       xa_get_mark(&mapping->i_pages, index, SHMEM_TAG_FILLED);
 }
 
@@ -645,7 +657,7 @@ static int memfd_save(struct memfd_luo *m)
 	err = memfd_save_header(m);
 	if (!err)
 		err = memfd_take_all(m, false);
-	if (!err && mapping_tagged(m->file->f_mapping, SHMEM_TAG_FILLED))
+	if (!err && memfd_has_tags(m->file->f_mapping))
 		err = memfd_take_all(m, true);
 	if (err) {
 		memfd_forget(m);
