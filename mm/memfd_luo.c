@@ -223,9 +223,9 @@ static void memfd_forget(struct memfd_luo *m)
 
 /* ---- holding a file ---- */
 
-/* Who fills a hole at this moment, without the lock, may take either. */
 static void memfd_set_gfp(struct address_space *mapping, gfp_t gfp)
 {
+	/* Who fills a hole at this moment, without the lock, may take either. */
 	data_race(mapping->gfp_mask = gfp);
 }
 
@@ -258,9 +258,9 @@ static int memfd_hold(struct memfd_luo *m)
 	return err;
 }
 
-/* A folio that comes in at this moment gets its tag for freeze to see. */
 static bool memfd_has_tags(struct address_space *mapping)
 {
+	/* A folio that comes in at this moment gets its tag for freeze to see. */
 	return data_race(mapping_tagged(mapping, SHMEM_TAG_FILLED));
 }
 
