@@ -223,6 +223,12 @@ static void memfd_forget(struct memfd_luo *m)
 
 /* ---- holding a file ---- */
 
+static void memfd_set_unevictable(struct address_space *mapping, bool on)
+{
+	/* The page cache reads other flags of the same word plainly. */
+	data_race(({ assign_bit(AS_UNEVICTABLE, &mapping->flags, on); 0; }));
+}
+
 static void memfd_set_gfp(struct address_space *mapping, gfp_t gfp)
 {
 	/* Who fills a hole at this moment, without the lock, may take either. */
@@ -246,7 +252,7 @@ static int memfd_hold(struct memfd_luo *m)
 		err = -EOPNOTSUPP;
 	} else {
 		m->unevictable = mapping_unevictable(mapping);
-		mapping_set_unevictable(mapping);
+		memfd_set_unevictable(mapping, true);
 		xa_lock_irq(&mapping->i_pages);
 		WRITE_ONCE(info->seals, info->seals | SHMEM_SEAL_HELD);
 		/* Folios that can't be moved do not come from scratch memory. */
@@ -297,7 +303,7 @@ static void memfd_let_go(struct memfd_luo *m)
 	if (memfd_has_tags(mapping))
 		memfd_clear_tags(mapping);
 	if (!m->unevictable) {
-		mapping_clear_unevictable(mapping);
+		memfd_set_unevictable(mapping, false);
 		shmem_unlock_mapping(mapping);
 	}
 }
@@ -627,7 +633,8 @@ static void memfd_save_late(struct memfd_luo *m)
 	struct inode *inode = file_inode(m->file);
 	struct memfd_ext_ser *ext = memfd_ext(m->ser);
 
-	m->ser->pos = READ_ONCE(m->file->f_pos);
+	/* Who seeks meanwhile, without a lock, may find either. */
+	m->ser->pos = data_race(m->file->f_pos);
 	ext->mode = inode->i_mode & 07777;
 	ext->uid = from_kuid(&init_user_ns, inode->i_uid);
 	ext->gid = from_kgid(&init_user_ns, inode->i_gid);
