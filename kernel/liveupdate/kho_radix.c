@@ -118,54 +118,6 @@ void kho_radix_destroy(struct kho_radix *tree)
 	tree->root = NULL;
 }
 
-/**
- * kho_radix_set - add a block
- * @tree: the tree
- * @pfn: first page of the block, aligned to @order
- * @order: log2 of its size in pages
- *
- * Context: May sleep. Needs no lock.
- * Return: 0, -EINVAL if the map has no key for the block, or -ENOMEM.
- */
-int kho_radix_set(struct kho_radix *tree, unsigned long pfn, unsigned int order)
-{
-	u64 key = kho_radix_key(pfn, order);
-	unsigned long *leaf;
-
-	might_sleep();
-
-	if (unlikely(order > KHO_RADIX_MAX_ORDER))
-		return -EINVAL;
-
-	leaf = kho_radix_leaf(tree, key);
-	if (unlikely(!leaf)) {
-		leaf = kho_radix_grow(tree, key);
-		if (!leaf)
-			return -ENOMEM;
-	}
-
-	set_bit(key & (KHO_RADIX_LEAF_BITS - 1), leaf);
-	return 0;
-}
-
-/**
- * kho_radix_clear - take out a block, if it is there
- * @tree: the tree
- * @pfn: first page of the block
- * @order: log2 of its size in pages
- *
- * Context: Any. Needs no lock.
- */
-void kho_radix_clear(struct kho_radix *tree, unsigned long pfn,
-		     unsigned int order)
-{
-	u64 key = kho_radix_key(pfn, order);
-	unsigned long *leaf = kho_radix_leaf(tree, key);
-
-	if (leaf)
-		clear_bit(key & (KHO_RADIX_LEAF_BITS - 1), leaf);
-}
-
 static bool kho_radix_is_near(const struct kho_radix_finger *finger, u64 key)
 {
 	return finger->leaf && finger->key == key >> KHO_RADIX_LEAF_SHIFT;
@@ -174,7 +126,7 @@ static bool kho_radix_is_near(const struct kho_radix_finger *finger, u64 key)
 /**
  * kho_radix_set_near - kho_radix_set() for many blocks
  * @tree: the tree
- * @finger: kept by the caller from block to block
+ * @finger: kept by the caller from block to block, zeroed at first
  * @pfn: first page of the block, aligned to @order
  * @order: log2 of its size in pages
  *
@@ -184,26 +136,29 @@ static bool kho_radix_is_near(const struct kho_radix_finger *finger, u64 key)
 int kho_radix_set_near(struct kho_radix *tree, struct kho_radix_finger *finger,
 		       unsigned long pfn, unsigned int order)
 {
-	u64 key = kho_radix_key(pfn, order);
-	int err;
+	u64 key;
 
-	if (order <= KHO_RADIX_MAX_ORDER && kho_radix_is_near(finger, key)) {
-		set_bit(key & (KHO_RADIX_LEAF_BITS - 1), finger->leaf);
-		return 0;
-	}
+	might_sleep();
 
-	err = kho_radix_set(tree, pfn, order);
-	if (!err) {
+	if (unlikely(order > KHO_RADIX_MAX_ORDER))
+		return -EINVAL;
+
+	key = kho_radix_key(pfn, order);
+	if (!kho_radix_is_near(finger, key)) {
 		finger->key = key >> KHO_RADIX_LEAF_SHIFT;
-		finger->leaf = kho_radix_leaf(tree, key);
+		finger->leaf = kho_radix_leaf(tree, key) ?: kho_radix_grow(tree, key);
+		if (!finger->leaf)
+			return -ENOMEM;
 	}
-	return err;
+
+	set_bit(key & (KHO_RADIX_LEAF_BITS - 1), finger->leaf);
+	return 0;
 }
 
 /**
  * kho_radix_clear_near - kho_radix_clear() for many blocks
  * @tree: the tree
- * @finger: kept by the caller from block to block
+ * @finger: kept by the caller from block to block, zeroed at first
  * @pfn: first page of the block
  * @order: log2 of its size in pages
  *
@@ -220,6 +175,38 @@ void kho_radix_clear_near(struct kho_radix *tree, struct kho_radix_finger *finge
 	}
 	if (finger->leaf)
 		clear_bit(key & (KHO_RADIX_LEAF_BITS - 1), finger->leaf);
+}
+
+/**
+ * kho_radix_set - add a block
+ * @tree: the tree
+ * @pfn: first page of the block, aligned to @order
+ * @order: log2 of its size in pages
+ *
+ * Context: May sleep. Needs no lock.
+ * Return: 0, -EINVAL if the map has no key for the block, or -ENOMEM.
+ */
+int kho_radix_set(struct kho_radix *tree, unsigned long pfn, unsigned int order)
+{
+	struct kho_radix_finger nowhere = {};
+
+	return kho_radix_set_near(tree, &nowhere, pfn, order);
+}
+
+/**
+ * kho_radix_clear - take out a block, if it is there
+ * @tree: the tree
+ * @pfn: first page of the block
+ * @order: log2 of its size in pages
+ *
+ * Context: Any. Needs no lock.
+ */
+void kho_radix_clear(struct kho_radix *tree, unsigned long pfn,
+		     unsigned int order)
+{
+	struct kho_radix_finger nowhere = {};
+
+	kho_radix_clear_near(tree, &nowhere, pfn, order);
 }
 
 /**
