@@ -6,8 +6,9 @@
 
 #include "luo_test.h"
 
-#define LUO_GROWTH_N		256
 #define LUO_GROWTH_FACTOR	4
+#define LUO_GROWTH_FEW		256
+#define LUO_GROWTH_MANY		(LUO_GROWTH_FEW * LUO_GROWTH_FACTOR)
 
 enum luo_growth_phase {
 	LUO_GROWTH_PRESERVE,
@@ -88,51 +89,46 @@ static void luo_growth_of_sessions(struct luo_test *t, unsigned int n,
 	}
 }
 
-/* Rounding up to whole pages of records takes a few more. */
-static void luo_growth_expect_linear(struct kunit *test, const unsigned long *few,
-				     const unsigned long *many)
+/* Does few, then many, and expects of each phase that it grows as they do. */
+static void luo_growth_expect_linear(struct luo_test *t,
+				     void (*of)(struct luo_test *t, unsigned int n,
+						unsigned long calls[LUO_GROWTH_PHASES]),
+				     unsigned long few[LUO_GROWTH_PHASES],
+				     unsigned long many[LUO_GROWTH_PHASES])
 {
 	int i;
 
+	of(t, LUO_GROWTH_FEW, few);
+	luo_test_restart(t, NULL);
+	of(t, LUO_GROWTH_MANY, many);
+	/* Rounding up to whole pages of records takes a few more. */
 	for (i = 0; i < LUO_GROWTH_PHASES; i++)
-		KUNIT_EXPECT_LE_MSG(test, many[i], LUO_GROWTH_FACTOR * few[i] + LUO_GROWTH_FACTOR,
+		KUNIT_EXPECT_LE_MSG(t->test, many[i], LUO_GROWTH_FACTOR * (few[i] + 1),
 				    "%s", luo_growth_names[i]);
 }
 
 static void calls_grow_with_the_files(struct kunit *test)
 {
-	unsigned long few[LUO_GROWTH_PHASES], many[LUO_GROWTH_PHASES];
-	const unsigned int n = LUO_GROWTH_N * LUO_GROWTH_FACTOR;
-	struct luo_test *t = luo_test_of(test);
+	unsigned long few[LUO_GROWTH_PHASES], calls[LUO_GROWTH_PHASES];
 
-	luo_growth_of_files(t, LUO_GROWTH_N, few);
-	luo_test_restart(t, NULL);
-	luo_growth_of_files(t, n, many);
-	luo_growth_expect_linear(test, few, many);
-
+	luo_growth_expect_linear(luo_test_of(test), luo_growth_of_files, few, calls);
 	/* A call of the handler, and pages of records. */
-	KUNIT_EXPECT_LE(test, many[LUO_GROWTH_PRESERVE], n + n / 32);
-	KUNIT_EXPECT_LE(test, many[LUO_GROWTH_FREEZE], n);
-	KUNIT_EXPECT_EQ(test, many[LUO_GROWTH_OPEN], few[LUO_GROWTH_OPEN]);
-	KUNIT_EXPECT_LE(test, many[LUO_GROWTH_RETRIEVE], n + n / 8);
+	KUNIT_EXPECT_LE(test, calls[LUO_GROWTH_PRESERVE], LUO_GROWTH_MANY + LUO_GROWTH_MANY / 32);
+	KUNIT_EXPECT_LE(test, calls[LUO_GROWTH_FREEZE], LUO_GROWTH_MANY);
+	KUNIT_EXPECT_EQ(test, calls[LUO_GROWTH_OPEN], few[LUO_GROWTH_OPEN]);
+	KUNIT_EXPECT_LE(test, calls[LUO_GROWTH_RETRIEVE], LUO_GROWTH_MANY + LUO_GROWTH_MANY / 8);
 }
 
 static void calls_grow_with_the_sessions(struct kunit *test)
 {
-	unsigned long few[LUO_GROWTH_PHASES], many[LUO_GROWTH_PHASES];
-	const unsigned int n = LUO_GROWTH_N * LUO_GROWTH_FACTOR;
-	struct luo_test *t = luo_test_of(test);
+	unsigned long few[LUO_GROWTH_PHASES], calls[LUO_GROWTH_PHASES];
 
-	luo_growth_of_sessions(t, LUO_GROWTH_N, few);
-	luo_test_restart(t, NULL);
-	luo_growth_of_sessions(t, n, many);
-	luo_growth_expect_linear(test, few, many);
-
+	luo_growth_expect_linear(luo_test_of(test), luo_growth_of_sessions, few, calls);
 	/* Pages of records. */
-	KUNIT_EXPECT_LE(test, many[LUO_GROWTH_PRESERVE], n / 16);
-	KUNIT_EXPECT_EQ(test, many[LUO_GROWTH_FREEZE], 0);
-	KUNIT_EXPECT_LE(test, many[LUO_GROWTH_OPEN], n / 4);
-	KUNIT_EXPECT_EQ(test, many[LUO_GROWTH_RETRIEVE], 0);
+	KUNIT_EXPECT_LE(test, calls[LUO_GROWTH_PRESERVE], LUO_GROWTH_MANY / 16);
+	KUNIT_EXPECT_EQ(test, calls[LUO_GROWTH_FREEZE], 0);
+	KUNIT_EXPECT_LE(test, calls[LUO_GROWTH_OPEN], LUO_GROWTH_MANY / 4);
+	KUNIT_EXPECT_EQ(test, calls[LUO_GROWTH_RETRIEVE], 0);
 }
 
 static struct kunit_case luo_growth_cases[] = {
