@@ -13,17 +13,9 @@
 #include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/swap.h>
-#include <sys/sysinfo.h>
 #include <sys/wait.h>
 
 #include "kexec_scenarios.h"
-
-static long long memory_free(void)
-{
-	struct sysinfo info;
-
-	return sysinfo(&info) ? -errno : (long long)info.freeram * info.mem_unit;
-}
 
 static long long memory_available(void)
 {
@@ -515,9 +507,9 @@ static void check_large_freed(long long before)
 	const long long least = before + LARGE / 8 * 7;
 	int tries;
 
-	for (tries = 0; tries < 100 && memory_free() < least; tries++)
+	for (tries = 0; tries < 100 && luo_free_memory() < least; tries++)
 		usleep(100000);
-	CHECK_AT_LEAST(least, memory_free());
+	CHECK_AT_LEAST(least, luo_free_memory());
 }
 
 static void check_freed(const struct scenario *s)
@@ -526,7 +518,7 @@ static void check_freed(const struct scenario *s)
 	long long before;
 
 	CHECK_FD(session);
-	before = memory_free();
+	before = luo_free_memory();
 	CHECK_OK(luo_finish(session));
 	check_large_freed(before);
 }
@@ -541,7 +533,7 @@ static void check_freed_after_use(const struct scenario *s)
 	CHECK_FD(fd);
 	CHECK_OK(luo_verify(fd, 0, LARGE, 4));
 	CHECK_OK(luo_finish(session));
-	before = memory_free();
+	before = luo_free_memory();
 	close(fd);
 	check_large_freed(before);
 }

@@ -111,22 +111,6 @@ static void report(const char *what, __u64 value)
 
 /* ---- memory ---- */
 
-static __u64 free_memory(void)
-{
-	char line[128];
-	__u64 kib = 0;
-	FILE *f = fopen("/proc/meminfo", "re");
-
-	if (!f)
-		die("/proc/meminfo: %s", strerror(errno));
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "MemFree: %llu kB", (unsigned long long *)&kib) == 1)
-			break;
-	}
-	fclose(f);
-	return kib << 10;
-}
-
 static __u64 read_entry(const char *path, __u64 index)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -247,7 +231,7 @@ static void files_before(const struct bench *b, __u64 n, struct stamp *stamp)
 		write_page(fds[i], 0, i);
 	}
 
-	memory = free_memory();
+	memory = luo_free_memory();
 	begin = now();
 	for (i = 0; i < sessions; i++)
 		session[i] = create_session(i);
@@ -258,7 +242,7 @@ static void files_before(const struct bench *b, __u64 n, struct stamp *stamp)
 		ok(luo_preserve(session[b->in_session ? i / b->in_session : 0],
 				fds[i], i), "preserve");
 	stamp->preserve = now() - begin;
-	stamp->memory = memory - free_memory();
+	stamp->memory = memory - luo_free_memory();
 }
 
 static void files_after(const struct bench *b, __u64 n)
@@ -290,13 +274,13 @@ static void files_after(const struct bench *b, __u64 n)
 
 static void sessions_before(const struct bench *b, __u64 n, struct stamp *stamp)
 {
-	__u64 i, begin, memory = free_memory();
+	__u64 i, begin, memory = luo_free_memory();
 
 	begin = now();
 	for (i = 0; i < n; i++)
 		create_session(i);
 	stamp->create = now() - begin;
-	stamp->memory = memory - free_memory();
+	stamp->memory = memory - luo_free_memory();
 }
 
 static void sessions_after(const struct bench *b, __u64 n)
@@ -322,11 +306,11 @@ static void preserve_big(int fd, __u64 n, struct stamp *stamp)
 	int session = create_session(0);
 	__u64 begin, memory;
 
-	memory = free_memory();
+	memory = luo_free_memory();
 	begin = now();
 	ok(luo_preserve(session, fd, 0), "preserve");
 	stamp->preserve = now() - begin;
-	stamp->memory = memory - free_memory();
+	stamp->memory = memory - luo_free_memory();
 	/* To preserve a file may have moved it. */
 	stamp->runs = count_runs(fd, n);
 }

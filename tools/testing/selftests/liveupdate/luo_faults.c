@@ -8,7 +8,6 @@
  */
 
 #include <sys/eventfd.h>
-#include <sys/sysinfo.h>
 #include <sys/wait.h>
 
 #include "../kselftest_harness.h"
@@ -37,7 +36,6 @@ struct faults {
 	unsigned int number;
 	int fds[MANY];
 	struct luo_state before;
-	struct luo_state after;
 };
 
 /* What fails, and how to make and to unmake what it is about. */
@@ -479,13 +477,15 @@ static int no_step(struct faults *f)
 	return 0;
 }
 
-static void compare(struct __test_metadata *_metadata, struct faults *f,
-		    const char *what, unsigned int n)
+/* Expects that nothing has changed since @before. */
+static void compare(struct __test_metadata *_metadata, int dev,
+		    const struct luo_state *before, const char *what, unsigned int n)
 {
+	static struct luo_state after;
 	const char *differs;
 
-	ASSERT_EQ(0, luo_state_get(f->dev, &f->after));
-	differs = luo_state_differs(&f->before, &f->after);
+	ASSERT_EQ(0, luo_state_get(dev, &after));
+	differs = luo_state_differs(before, &after);
 	EXPECT_EQ(NULL, differs)
 		TH_LOG("%s %u: %s", what, n, differs);
 }
@@ -522,7 +522,7 @@ static int turn(struct __test_metadata *_metadata, struct faults *f,
 			TH_LOG("%s %u", in->name, n);
 	}
 	if (err || row->never_fails)
-		compare(_metadata, f, in->name, n);
+		compare(_metadata, f->dev, &f->before, in->name, n);
 	EXPECT_EQ(0, (err ? undo_setup : undo)(f));
 	return injected;
 }
@@ -580,13 +580,12 @@ TEST_F_TIMEOUT(faults, of_calls_of_kho_change_nothing, 300)
 	EXPECT_EQ(variant->row.no_calls, !turns);
 }
 
-/* ---- an owner that dies ---- */
+/* ---- an owner that dies, or takes back what it preserved ---- */
 
 FIXTURE(owner)
 {
 	int dev;
 	struct luo_state before;
-	struct luo_state after;
 };
 
 FIXTURE_SETUP(owner)
@@ -595,10 +594,12 @@ FIXTURE_SETUP(owner)
 	if (self->dev == -ENOENT)
 		SKIP(return, "no " LUO_DEVICE);
 	ASSERT_LE(0, self->dev);
+	ASSERT_EQ(0, luo_write(PAGES_AT_HAND, "1000000"));
 }
 
 FIXTURE_TEARDOWN(owner)
 {
+	luo_write(PAGES_AT_HAND, "0");
 }
 
 /* Exits with what was wrong before the end. */
@@ -614,7 +615,6 @@ static void live_and_die(int dev, unsigned int n)
 
 TEST_F(owner, whose_death_lacks_memory_leaves_nothing)
 {
-	const char *differs;
 	unsigned int n;
 	int status;
 	pid_t pid;
@@ -629,18 +629,8 @@ TEST_F(owner, whose_death_lacks_memory_leaves_nothing)
 			live_and_die(self->dev, n);
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_EQ(0, status);
-		ASSERT_EQ(0, luo_state_get(self->dev, &self->after));
-		differs = luo_state_differs(&self->before, &self->after);
-		EXPECT_EQ(NULL, differs)
-			TH_LOG("%u: %s", n, differs);
+		compare(_metadata, self->dev, &self->before, "death", n);
 	}
-}
-
-static long free_mib(void)
-{
-	struct sysinfo info;
-
-	return sysinfo(&info) ? -errno : (long)(info.freeram * info.mem_unit >> 20);
 }
 
 /* How many calls of KHO it takes to preserve a file, or -1. */
@@ -663,13 +653,12 @@ TEST_F(owner, gets_the_memory_of_what_could_not_be_preserved_back)
 {
 	const struct luo_injector *in = &luo_injectors[LUO_CALLS];
 	int session = luo_create(self->dev, "session"), fd, calls;
-	long before;
+	long long before;
 
 	ASSERT_LE(0, session);
 	if (in->start())
 		SKIP(return, "no CONFIG_FAIL_FUNCTION");
-	EXPECT_EQ(0, luo_write(PAGES_AT_HAND, "1000000"));
-	before = free_mib();
+	before = luo_free_memory();
 	fd = luo_filled_memfd(LEAK_FILE, 1);
 	ASSERT_LE(0, fd);
 	calls = count_calls(in, session, fd);
@@ -680,8 +669,21 @@ TEST_F(owner, gets_the_memory_of_what_could_not_be_preserved_back)
 	EXPECT_EQ(1, in->disarm());
 	in->stop();
 	close(fd);
-	EXPECT_LT(before - (LEAK_FILE >> 21), free_mib());
-	luo_write(PAGES_AT_HAND, "0");
+	EXPECT_LT(before - LEAK_FILE / 2, luo_free_memory());
+}
+
+TEST_F(owner, gets_the_memory_of_what_is_unpreserved_back)
+{
+	long long before = luo_free_memory();
+	int session = luo_create(self->dev, "session");
+	int fd = luo_filled_memfd(LEAK_FILE, 1);
+
+	ASSERT_LE(0, session);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, luo_preserve(session, fd, 1));
+	ASSERT_EQ(0, luo_unpreserve(session, 1));
+	close(fd);
+	EXPECT_LT(before - LEAK_FILE / 2, luo_free_memory());
 }
 
 TEST_HARNESS_MAIN

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <linux/kexec.h>
@@ -259,6 +260,13 @@ static inline int luo_reboot(void)
 }
 
 /* ---- /proc and /sys ---- */
+
+static inline long long luo_free_memory(void)
+{
+	struct sysinfo info;
+
+	return sysinfo(&info) ? -errno : (long long)info.freeram * info.mem_unit;
+}
 
 /* First line of a file, without the newline. */
 static inline int luo_read_line(const char *path, char *line, size_t size)
