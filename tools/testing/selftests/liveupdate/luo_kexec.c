@@ -348,5 +348,10 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
+	if (stage == 1 && visit_chosen(count) == 1) {
+		fprintf(stderr, "luo_kexec: no scenario's name has '%s': see --list\n",
+			pattern);
+		return 2;
+	}
 	return run_stage();
 }
