@@ -9,12 +9,7 @@
 # shellcheck disable=SC2317 # these are called by ok
 starts() {
 	luo-vmm run --memory 8 --serial /dev/ttyS0 &
-	tries=100
-	until luo-vmm status; do
-		tries=$((tries - 1))
-		[ "$tries" != 0 ] || return
-		sleep 0.1
-	done
+	within 10 luo-vmm status
 }
 # shellcheck disable=SC2317
 is_incoming() { luoctl --no-header list | grep '^incoming '; }

@@ -49,14 +49,13 @@ verify() {
 	ask verify "$1" || wrong "$(cat "/tmp/$1.error")"
 }
 
+# One that has ended will not answer either.
+# shellcheck disable=SC2317 # called by within
+answers() { luo-vmm status || ! kill -0 "$agent"; }
+
 wait_for_agent() {
-	local tries=0
-	until luo-vmm status >/dev/null 2>&1; do
-		tries=$((tries + 1))
-		[ $tries -lt 300 ] || fail "the agent does not answer"
-		kill -0 "$agent" 2>/dev/null || fail "the agent has ended"
-		sleep 0.1
-	done
+	within 30 answers || fail "the agent does not answer"
+	kill -0 "$agent" 2>/dev/null || fail "the agent has ended"
 }
 
 # An image of kexec_load() can't receive what is preserved: reboot() says so.

@@ -12,21 +12,11 @@ if [ ! -e "$1" ]; then
 fi
 echo "TAP version 13"
 echo "1..$(($# + 1))"
-n=0
-status=0
 for suite in "$@"; do
-	n=$((n + 1))
 	# Each file is a test of its own: what is not indented is said here again.
 	# KUnit plans no parameters, but says how many there were.
 	sed -n 's/^    # .*: pass:.* total:\([0-9]*\)$/        1..\1/; /^ /p' "$suite"
-	if grep -q '^ok ' "$suite"; then verdict=ok; else verdict='not ok'; status=1; fi
-	echo "$verdict $n $(basename "$(dirname "$suite")")"
+	ok "$(basename "$(dirname "$suite")")" grep -q '^ok ' "$suite"
 done
-if healthy; then
-	echo "ok $((n + 1)) kernel is healthy"
-else
-	echo "not ok $((n + 1)) kernel is healthy"
-	status=1
-fi
+ok "kernel is healthy" healthy
 save_coverage
-exit $status

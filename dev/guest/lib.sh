@@ -45,6 +45,17 @@ ok() {
 	test=$((test + 1))
 }
 
+# within SECONDS COMMAND...: wait until the command succeeds, so long at most.
+within() {
+	local tries=$(($1 * 10))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return
+		sleep 0.1
+	done
+}
+
 # Start this kernel, or $image, as the next one.
 go_on() {
 	load_next || fail "kexec did not load the next kernel"

@@ -2,6 +2,8 @@
 # The threads of the selftests while KCSAN looks for data races; KTAP on stdout.
 # shellcheck source=dev/guest/health.sh
 . /guest/health.sh
+# shellcheck source=dev/guest/lib.sh
+. /guest/lib.sh
 
 kcsan=/sys/kernel/debug/kcsan
 
@@ -15,19 +17,12 @@ insmod /lib/luo_test_handlers.ko || exit
 export LUO_LOAD='. /guest/lib.sh; load_next >&2'
 export LUO_SECONDS="${seconds:-5}"
 echo on >$kcsan
-if /selftests/liveupdate/luo_threads >/tmp/results 2>&1; then
-	result=ok
-else
-	result="not ok"
-fi
+/selftests/liveupdate/luo_threads >/tmp/results 2>&1
+code=$?
 echo off >$kcsan
 sed 's/^/    /' /tmp/results
-echo "$result 1 luo_threads"
+ok "luo_threads" test $code = 0
 # One that watches nothing finds nothing.
-if grep -q '^setup_watchpoints: [1-9]' $kcsan; then
-	echo "ok 2 KCSAN has watched"
-else
-	echo "not ok 2 KCSAN has watched"
-fi
+ok "KCSAN has watched" grep '^setup_watchpoints: [1-9]' $kcsan
 sed 's/^/# /' $kcsan
-if healthy; then echo "ok 3 kernel is healthy"; else echo "not ok 3 kernel is healthy"; fi
+ok "kernel is healthy" healthy

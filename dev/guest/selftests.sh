@@ -5,6 +5,10 @@
 # shellcheck source=dev/guest/lib.sh
 . /guest/lib.sh
 
+# A runner that did not find anything to run has no results at all.
+# shellcheck disable=SC2317 # called by ok
+passed() { ! grep -q '^not ok' /tmp/results && grep -q '^ok ' /tmp/results; }
+
 echo "TAP version 13"
 echo "1..2"
 if [ ! -c /dev/liveupdate ]; then
@@ -24,9 +28,6 @@ what=${only:+-t liveupdate:$only}
 # shellcheck disable=SC2086 # two words
 ./run_kselftest.sh ${what:--c liveupdate} >>/tmp/results 2>&1
 sed 's/^# /    /; s/^/    /' /tmp/results
-# A runner that did not find anything to run has no results at all.
-result="not ok"
-! grep -q '^not ok' /tmp/results && grep -q '^ok ' /tmp/results && result=ok
-echo "$result 1 selftests"
-if healthy; then echo "ok 2 kernel is healthy"; else echo "not ok 2 kernel is healthy"; fi
+ok "selftests" passed
+ok "kernel is healthy" healthy
 save_coverage

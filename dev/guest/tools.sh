@@ -66,12 +66,7 @@ serves_others() {
 
 start() {
 	agent "$@" --memory 8 --serial /dev/ttyS0 2>/tmp/warned &
-	local tries=0
-	until agent status "$2" >/dev/null 2>&1; do
-		tries=$((tries + 1))
-		[ $tries -lt 100 ] || { cat /tmp/warned; return 1; }
-		sleep 0.1
-	done
+	within 10 agent status "$2" || { cat /tmp/warned; return 1; }
 }
 
 update_called_off() {
@@ -95,15 +90,11 @@ not_resumed() {
 
 # The agent waits for a reader of its serial line, and has the session.
 names_the_holder() {
-	local tries=0 agent status
+	local agent status
 	mkfifo /tmp/fifo
 	luo-vmm resume --name vm0 --socket /tmp/waits.sock --serial /tmp/fifo &
 	agent=$!
-	until grep -q "^session vm0 retrieved " /sys/kernel/debug/liveupdate/sessions; do
-		tries=$((tries + 1))
-		[ $tries -lt 100 ] || return 1
-		sleep 0.1
-	done
+	within 10 grep "^session vm0 retrieved " /sys/kernel/debug/liveupdate/sessions || return
 	fails 1 "luoctl: list: vm0: held by its agent" luoctl list vm0 &&
 		fails 1 "luoctl: finish: vm0: held by its agent" luoctl finish vm0
 	status=$?

@@ -19,4 +19,10 @@ check() {
 	fi
 }
 
+# no_warning [CONFIG]: the compiler had no warning when it built that kernel.
+no_warning() {
+	local log=$BUILD/x86_64${1:+-$1}/build.log
+	[ -e "$log" ] && ! grep -E 'warning:' "$log"
+}
+
 finish() { echo "1..$tests"; }
