@@ -1,8 +1,8 @@
 # Each target is one program of dev/, which says more with --help.
 # BUILD=DIR   where everything is made (default: build)
-# CONFIG=debug, JOBS=N, T=PATTERN, LINUX=PATH: see README.md
+# CONFIG=debug, JOBS=N, T=PATTERN, AGAIN=1, LINUX=PATH: see README.md
 
-export BUILD CONFIG JOBS T LINUX
+export BUILD CONFIG JOBS T AGAIN LINUX
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -17,7 +17,7 @@ kernel: tree    ## build/x86_64/bzImage (CONFIG=debug: build/x86_64-debug/bzImag
 	@dev/kernel
 demo: deps      ## a VM survives an update of its host's kernel
 	@dev/demo
-test: deps      ## all suites (T=PATTERN: those that match)
+test: deps      ## all suites (T=PATTERN: those that match; AGAIN=1: those that passed, too)
 	@dev/test
 coverage: deps  ## which lines and branches of the series the tests run
 	@dev/coverage

@@ -101,6 +101,18 @@ def edits():
     return found
 
 
+def newer(tracked):
+    """Files of build/linux written since the base was unpacked, but for those tracked and what checkpatch leaves."""
+    unpacked = BASE_FILES.stat().st_mtime
+    found = set()
+    for directory, names, files in os.walk(LINUX):
+        if directory == str(LINUX):
+            names.remove(".git")
+        found.update(os.path.relpath(path, LINUX) for path in (os.path.join(directory, name) for name in files)
+                     if os.lstat(path).st_mtime > unpacked and "/.checkpatch-" not in path)
+    return found - set(tracked)
+
+
 def write_file(path, mode, content):
     """Replace the file in one step, so that a reader never sees half of it."""
     target = LINUX / path
