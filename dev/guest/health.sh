@@ -3,6 +3,14 @@
 
 leaks=/sys/kernel/debug/kmemleak
 
+# kmemleak judges what it saw twice, and no object of less than 5 s when it begins.
+look_for_leaks() {
+	sleep 6 &
+	echo scan >$leaks
+	wait $!
+	echo scan >$leaks
+}
+
 # Say what is wrong with this kernel after the tests, and fail. Warnings, oopses
 # and reports of KASAN taint the kernel; lockdep switches itself off.
 healthy() {
@@ -13,10 +21,7 @@ healthy() {
 		return 1
 	fi
 	[ -w $leaks ] || return 0
-	# Objects younger than 5 s are not judged, and the first look may be wrong.
-	sleep 6
-	echo scan >$leaks
-	echo scan >$leaks
+	look_for_leaks
 	[ -n "$(head -c 1 $leaks)" ] || return 0
 	head -n 100 $leaks | sed 's/^/# /'
 	return 1

@@ -44,9 +44,7 @@ complaint() {
 }
 
 leak() {
-	sleep 6
-	echo scan >$leaks
-	echo scan >$leaks
+	look_for_leaks
 	[ -n "$(head -c 1 $leaks)" ] && echo "kmemleak"
 	echo clear >$leaks
 }
