@@ -128,6 +128,9 @@ static struct handle *handle_with_folios(struct kunit *test)
 {
 	struct handle *h = handle_new(test, 0);
 
+	/* Without it, files with large folios are refused. */
+	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		kunit_skip(test, "needs TRANSPARENT_HUGEPAGE");
 	add_folio(h, 0, 0);
 	add_folio(h, 2, 0);
 	add_folio(h, 4, LARGE_ORDER);
