@@ -2,10 +2,11 @@
 
 import re
 
-from .common import ROOT, Failure, run
+from .common import BUILD, ROOT, Failure, run
 
 PATCHES = ROOT / "patches"
-OVERLAY_DIRS = ("include", "kernel", "mm", "lib", "tools", "Documentation")
+# Directories of the repository that the kernel tree has not; nor has it hidden ones.
+OWN_DIRS = {"build", "debian", "dev", "patches"}
 MAINTAINERS = "MAINTAINERS"
 TEMPLATE = "Subject: area: What the patch does\n\nThe problem, its consequence, the change.\n---\n"
 
@@ -52,9 +53,12 @@ def message_of(head):
 
 
 def overlay_files():
-    """Every file of the repository that stands at a path of the kernel tree."""
-    listed = run("git", "ls-files", "-co", "-z", "--exclude-standard", "--", *OVERLAY_DIRS,
-                 cwd=ROOT).decode().split("\0")
+    """Every file of the repository that stands at a path of the kernel tree: none at the top."""
+    without = set(OWN_DIRS)
+    if BUILD.is_relative_to(ROOT):
+        without.add(str(BUILD.relative_to(ROOT)))
+    listed = run("git", "ls-files", "-co", "-z", "--exclude-standard", "--", "*/*", ":(exclude).*/**",
+                 *(f":(exclude,literal){name}" for name in without), cwd=ROOT).decode().split("\0")
     return sorted(path for path in listed if path and (ROOT / path).is_file())
 
 
