@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: LGPL-2.1+ OR MIT
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -20,6 +20,16 @@ static void luo_copy_name(__u8 field[LIVEUPDATE_SESSION_NAME_LENGTH],
 			  const char *name)
 {
 	memcpy(field, name, strnlen(name, LIVEUPDATE_SESSION_NAME_LENGTH));
+}
+
+#define luo_text(_macro)	luo_quote(_macro)
+#define luo_quote(_text)	#_text
+
+const char *liveupdate_version(void)
+{
+	return luo_text(LIBLIVEUPDATE_VERSION_MAJOR) "."
+	       luo_text(LIBLIVEUPDATE_VERSION_MINOR) "."
+	       luo_text(LIBLIVEUPDATE_VERSION_PATCH);
 }
 
 int liveupdate_open(void)
@@ -55,17 +65,31 @@ int liveupdate_retrieve_session(int dev, const char *name)
 	return err ? err : arg.fd;
 }
 
+/* Asked before the session is touched: a session that is retrieved can't go back. */
+static int luo_keeps_on_close(int dev)
+{
+	struct liveupdate_ioctl_get_info info;
+	int err = liveupdate_get_info(dev, &info);
+
+	if (err == -ENOTTY || err == -EINVAL)
+		return -EOPNOTSUPP;
+	if (err)
+		return err;
+	return info.features & LIVEUPDATE_FEATURE_KEEP_ON_CLOSE ? 0 : -EOPNOTSUPP;
+}
+
 int liveupdate_claim_session(int dev, const char *name)
 {
-	int session = liveupdate_retrieve_session(dev, name);
+	int err = luo_keeps_on_close(dev);
+	int session;
 
-	/*
-	 * Where the flag can't be set, the session is still of more use than an
-	 * error: closing it for the error's sake would lose its files.
-	 */
-	if (session >= 0)
-		liveupdate_set_flags(session, LIVEUPDATE_SESSION_KEEP_ON_CLOSE);
-	return session;
+	if (err)
+		return err;
+	session = liveupdate_retrieve_session(dev, name);
+	if (session < 0)
+		return session;
+	err = liveupdate_set_flags(session, LIVEUPDATE_SESSION_KEEP_ON_CLOSE);
+	return err ? err : session;
 }
 
 int liveupdate_get_info(int dev, struct liveupdate_ioctl_get_info *info)

@@ -26,6 +26,10 @@ static int claim_session(const struct options *options)
 	if (dev < 0)
 		return dev;
 	session = liveupdate_claim_session(dev, options->name);
+	if (session == -EOPNOTSUPP) {
+		fprintf(stderr, "luo-vmm: resume: warning: this kernel takes no session back: one attempt\n");
+		session = liveupdate_retrieve_session(dev, options->name);
+	}
 	close(dev);
 	return session < 0 ? fail(session, "session %s", options->shown_name) :
 			     session;

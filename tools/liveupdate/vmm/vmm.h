@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include <linux/liveupdate.h>
+#include "libliveupdate.h"
 
 #include "cli.h"
 #include "guest/boot.h"
