@@ -167,24 +167,31 @@ struct luo_file_set {
 
 void luo_file_set_init(struct luo_file_set *files, struct luo *luo, u64 incoming,
 		       u64 count);
-int luo_file_set_read(struct liveupdate_session *session);
-void luo_file_set_unpreserve(struct liveupdate_session *session);
-int luo_file_set_finish(struct liveupdate_session *session);
-int luo_file_set_carry(struct liveupdate_session *session);
-void luo_file_set_uncarry(struct liveupdate_session *session);
-void luo_file_set_forget(struct liveupdate_session *session);
-
-int luo_file_preserve(struct liveupdate_session *session, struct file *file,
-		      u64 token);
-int luo_file_unpreserve(struct liveupdate_session *session, u64 token);
-int luo_file_retrieve(struct liveupdate_session *session, u64 token,
-		      struct file **file);
 struct luo_file *luo_file_find(struct luo_file_set *files, u64 token);
 struct luo_file *luo_file_next(struct luo_file_set *files, u64 seq);
 void luo_file_handler_name(const struct luo_file *f,
 			   char name[LUO_HANDLER_NAME_LENGTH]);
+
+/* ---- luo_file_outgoing.c ---- */
+
+int luo_file_preserve(struct liveupdate_session *session, struct file *file,
+		      u64 token);
+int luo_file_unpreserve(struct liveupdate_session *session, u64 token);
+void luo_file_set_unpreserve(struct liveupdate_session *session);
 int luo_files_freeze(struct luo *luo);
 void luo_files_unfreeze(struct luo *luo);
+int luo_file_set_carry(struct liveupdate_session *session);
+void luo_file_set_uncarry(struct liveupdate_session *session);
+
+/* ---- luo_file_incoming.c ---- */
+
+int luo_file_set_read(struct liveupdate_session *session);
+int luo_file_retrieve(struct liveupdate_session *session, u64 token,
+		      struct file **file);
+int luo_file_set_finish(struct liveupdate_session *session);
+void luo_file_set_forget(struct liveupdate_session *session);
+
+/* ---- luo_handler.c ---- */
 
 int luo_handler_register(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_handler_unregister(struct luo *luo, struct liveupdate_file_handler *fh);

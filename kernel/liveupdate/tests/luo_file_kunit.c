@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* File handlers and the files of a session: luo_file.c. */
+/* File handlers and the files of a session: luo_handler.c, luo_file*.c. */
 
 #include <kunit/test.h>
 #include <linux/file.h>

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files that deal with handlers and files share. */
+#ifndef _LUO_FILE_H
+#define _LUO_FILE_H
+
+#include "luo_internal.h"
+
+static inline struct luo *luo_of(const struct luo_file *f)
+{
+	return f->session->luo;
+}
+
+/* ---- luo_handler.c ---- */
+
+struct liveupdate_file_handler *luo_handler_get(struct luo *luo,
+						const char *name);
+struct liveupdate_file_handler *luo_handler_for_file(struct luo *luo,
+						     struct file *file);
+void luo_handler_put(struct liveupdate_file_handler *fh);
+int luo_op_call(struct luo_file *f, const char *name,
+		int (*op)(struct liveupdate_file_op_args *args));
+void luo_op_call_void(struct luo_file *f, const char *name,
+		      void (*op)(struct liveupdate_file_op_args *args));
+bool luo_op_can_finish(struct luo_file *f);
+
+/* ---- luo_file.c ---- */
+
+struct luo_file *luo_file_alloc(struct liveupdate_session *session, u64 token,
+				enum luo_file_state state, gfp_t gfp);
+struct luo_file *luo_file_insert(struct luo_file *f);
+void luo_file_erase(struct luo_file *f);
+void luo_file_write_record(const struct luo_file *f);
+void luo_file_unpin(struct liveupdate_session *session, u64 token);
+
+#endif /* _LUO_FILE_H */

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Files of the previous kernel, from their record to finish. */
+
+#define pr_fmt(fmt) "liveupdate: " fmt
+
+#include <linux/cleanup.h>
+#include <linux/export.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/slab.h>
+
+#include "luo_file.h"
+
+static int luo_file_from_record(struct liveupdate_session *session,
+				struct luo_block *block, u32 index)
+{
+	const struct luo_file_ser *record;
+	struct luo_file *f, *twin;
+
+	f = luo_file_alloc(session, 0, LUO_FILE_INCOMING, GFP_KERNEL);
+	if (!f)
+		return -ENOMEM;
+
+	luo_slot_own(&f->slot, block, index);
+	record = luo_slot_record(&session->files.chain, &f->slot);
+	f->token = record->token;
+	f->data = record->data;
+	if (!luo_name_valid(record->handler))
+		f->state = LUO_FILE_DAMAGED;
+
+	twin = luo_file_insert(f);
+	if (twin) {
+		twin->state = LUO_FILE_DAMAGED;
+		f->state = LUO_FILE_DAMAGED;
+	}
+	if (f->state == LUO_FILE_DAMAGED)
+		pr_warn("session %s: token %llu: damaged record\n",
+			session->name, f->token);
+	return 0;
+}
+
+/**
+ * luo_file_set_read - Read the file records of an incoming session.
+ * @session: Session, locked.
+ *
+ * A damaged record is kept as a damaged file. Runs once; free afterwards.
+ *
+ * Return: 0; -ENOMEM, and it may be tried again; -EBADMSG if the chain as a
+ * whole makes no sense.
+ */
+int luo_file_set_read(struct liveupdate_session *session)
+{
+	struct luo_file_set *files = &session->files;
+	struct luo_block *block;
+	int err;
+	u32 i;
+
+	lockdep_assert_held(&session->lock);
+	if (files->read)
+		return 0;
+
+	err = luo_chain_take_over(&files->chain, files->count);
+	if (err)
+		return err;
+	if (files->chain.count != files->count)
+		return -EBADMSG;
+
+	list_for_each_entry(block, &files->chain.blocks, node) {
+		for (i = 0; i < block->ser->count; i++) {
+			if (block->owners[i])
+				continue;
+			err = luo_file_from_record(session, block, i);
+			if (err)
+				return err;
+		}
+		cond_resched();
+	}
+	files->read = true;
+	return 0;
+}
+
+static int luo_file_bind(struct luo_file *f)
+{
+	const struct luo_file_ser *record;
+
+	if (f->handler)
+		return 0;
+
+	record = luo_slot_record(&f->session->files.chain, &f->slot);
+	f->handler = luo_handler_get(luo_of(f), record->handler);
+	return f->handler ? 0 : -ENODEV;
+}
+
+static void luo_file_unbind(struct luo_file *f)
+{
+	if (f->handler)
+		luo_handler_put(f->handler);
+	f->handler = NULL;
+}
+
+static void luo_file_add_retrieved(struct luo_file *f)
+{
+	struct luo *luo = luo_of(f);
+
+	list_add_tail(&f->retrieved_node, &f->session->files.retrieved);
+	guard(mutex)(&luo->lock);
+	luo->retrieved_files++;
+}
+
+static void luo_file_drop_retrieved(struct luo_file *f)
+{
+	struct luo *luo = luo_of(f);
+
+	list_del_init(&f->retrieved_node);
+	guard(mutex)(&luo->lock);
+	luo->retrieved_files--;
+}
+
+static bool luo_errno_is_transient(int err)
+{
+	return err == -ENOMEM || err == -ENODEV || err == -EINTR ||
+	       err == -ERESTARTSYS || err == -ELOOP;
+}
+
+static int luo_file_call_retrieve(struct luo_file *f)
+{
+	struct luo_file_set *files = &f->session->files;
+	int err;
+
+	f->retrieving = true;
+	files->depth++;
+	err = luo_op_call(f, "retrieve", f->handler->ops->retrieve);
+	files->depth--;
+	f->retrieving = false;
+	return err;
+}
+
+/* For good: what the handler has used up is not handed over again. */
+static void luo_file_fail(struct luo_file *f, int err)
+{
+	pr_warn("session %s: token %llu: retrieve failed: %pe\n",
+		f->session->name, f->token, ERR_PTR(err));
+	f->state = LUO_FILE_FAILED;
+	f->retrieve_status = err;
+	luo_file_write_record(f);
+}
+
+static int luo_file_retrieve_now(struct luo_file *f)
+{
+	int err = luo_file_bind(f);
+
+	if (err)
+		return err;
+
+	err = luo_file_call_retrieve(f);
+	if (!err && IS_ERR_OR_NULL(f->file)) {
+		f->file = NULL;
+		err = -EIO;
+	}
+	if (luo_errno_is_transient(err)) {
+		luo_file_unbind(f);
+		return err;
+	}
+	if (err) {
+		luo_file_fail(f, err);
+		return err;
+	}
+	f->state = LUO_FILE_RETRIEVED;
+	f->retrieve_status = 1;
+	luo_file_add_retrieved(f);
+	return 0;
+}
+
+/**
+ * luo_file_retrieve - Get a file of an incoming session.
+ * @session: Session, locked, its files read.
+ * @token:   Token of the file.
+ * @file:    Gets the file with a reference for the caller.
+ *
+ * Return: 0 or an errno of ioctl(LIVEUPDATE_SESSION_RETRIEVE_FD).
+ */
+int luo_file_retrieve(struct liveupdate_session *session, u64 token,
+		      struct file **file)
+{
+	struct luo_file *f = luo_file_find(&session->files, token);
+	int err;
+
+	if (!f)
+		return -ENOENT;
+
+	switch (f->state) {
+	case LUO_FILE_DAMAGED:
+		return -EBADMSG;
+	case LUO_FILE_FAILED:
+		return f->retrieve_status;
+	case LUO_FILE_INCOMING:
+		/* Records may tell a handler to ask for its own file, or for all. */
+		if (f->retrieving)
+			return -EBADMSG;
+		if (session->files.depth == LUO_RETRIEVE_DEPTH)
+			return -ELOOP;
+		err = luo_file_retrieve_now(f);
+		if (err)
+			return err;
+		break;
+	default:
+		break;
+	}
+	*file = get_file(f->file);
+	return 0;
+}
+
+static int luo_file_can_finish(struct luo_file *f)
+{
+	int err;
+
+	if (f->state == LUO_FILE_DAMAGED)
+		return 0;
+	if (f->pins)
+		return -EBUSY;
+
+	err = luo_file_bind(f);
+	if (err)
+		return err;
+	return luo_op_can_finish(f) ? 0 : -EBUSY;
+}
+
+static void luo_file_finish_one(struct luo_file *f)
+{
+	luo_file_erase(f);
+	if (f->state != LUO_FILE_DAMAGED) {
+		luo_op_call_void(f, "finish", f->handler->ops->finish);
+		luo_flb_files_finish(luo_of(f), f->handler);
+	}
+	if (f->state == LUO_FILE_RETRIEVED)
+		luo_file_drop_retrieved(f);
+	luo_file_unbind(f);
+	if (f->file)
+		fput(f->file);
+	kfree(f);
+}
+
+/* Nothing was finished: let go of the modules of files nobody retrieved. */
+static void luo_file_set_unbind(struct luo_file_set *files)
+{
+	struct rb_node *node;
+
+	for (node = rb_first(&files->by_seq); node; node = rb_next(node)) {
+		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
+
+		if (f->state == LUO_FILE_INCOMING)
+			luo_file_unbind(f);
+	}
+}
+
+/**
+ * luo_file_set_finish - Finish every file of an incoming session.
+ * @session: Session, locked, its files read.
+ *
+ * Return: 0, or -EBUSY or -ENODEV and nothing was finished.
+ */
+int luo_file_set_finish(struct liveupdate_session *session)
+{
+	struct luo_file_set *files = &session->files;
+	struct rb_node *node;
+	int err;
+
+	for (node = rb_first(&files->by_seq); node; node = rb_next(node)) {
+		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
+
+		err = luo_file_can_finish(f);
+		if (err) {
+			pr_warn_ratelimited("session %s: token %llu can't be finished: %pe\n",
+					    session->name, f->token, ERR_PTR(err));
+			luo_file_set_unbind(files);
+			return err;
+		}
+		cond_resched();
+	}
+	while ((node = rb_first(&files->by_seq))) {
+		luo_file_finish_one(rb_entry(node, struct luo_file, by_seq));
+		cond_resched();
+	}
+	luo_chain_free(&files->chain);
+	return 0;
+}
+
+static void luo_file_forget(struct luo_file *f)
+{
+	luo_file_erase(f);
+	luo_file_unbind(f);
+	if (f->file)
+		fput(f->file);
+	kfree(f);
+}
+
+/**
+ * luo_file_set_forget - Free what this kernel knows of files.
+ * @session: Incoming session, locked, that is to be dropped.
+ *
+ * What the previous kernel preserved for those never retrieved stays reserved.
+ */
+void luo_file_set_forget(struct liveupdate_session *session)
+{
+	struct luo_file_set *files = &session->files;
+	struct rb_node *node;
+
+	while ((node = rb_first(&files->by_seq)))
+		luo_file_forget(rb_entry(node, struct luo_file, by_seq));
+	luo_chain_free(&files->chain);
+}
+
+/* ---- in-kernel users ---- */
+
+/**
+ * liveupdate_get_file_incoming - Retrieve a file for a driver.
+ * @session: Session of the file operation that asks, or from
+ *           liveupdate_lock_incoming().
+ * @token:   Token of the file.
+ * @file:    Gets the file with a reference.
+ *
+ * The session can't be finished until liveupdate_put_file_incoming().
+ *
+ * Context: process context, with @session locked as said above.
+ * Return: 0 or an errno of ioctl(LIVEUPDATE_SESSION_RETRIEVE_FD).
+ */
+int liveupdate_get_file_incoming(struct liveupdate_session *session, u64 token,
+				 struct file **file)
+{
+	int err;
+
+	lockdep_assert_held(&session->lock);
+	err = luo_file_retrieve(session, token, file);
+	if (err)
+		return err;
+
+	luo_file_find(&session->files, token)->pins++;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(liveupdate_get_file_incoming);
+
+/**
+ * liveupdate_put_file_incoming - End liveupdate_get_file_incoming().
+ * @session: Session.
+ * @token:   Token of the file; its reference is not dropped.
+ *
+ * Context: as liveupdate_get_file_incoming().
+ */
+void liveupdate_put_file_incoming(struct liveupdate_session *session, u64 token)
+{
+	luo_file_unpin(session, token);
+}
+EXPORT_SYMBOL_GPL(liveupdate_put_file_incoming);

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* File handlers: which there are, and how they are called. */
+
+#include <linux/cleanup.h>
+#include <linux/module.h>
+#include <linux/sched/clock.h>
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/liveupdate.h>
+
+#include "luo_file.h"
+
+/* ---- handlers ---- */
+
+static struct liveupdate_file_handler *luo_handler_find(struct luo *luo,
+							const char *name)
+{
+	struct liveupdate_file_handler *fh;
+
+	lockdep_assert_held(&luo->handlers_lock);
+
+	list_for_each_entry(fh, &luo->handlers, node) {
+		if (!strncmp(fh->compatible, name, sizeof(fh->compatible)))
+			return fh;
+	}
+	return NULL;
+}
+
+static bool luo_handler_complete(const struct liveupdate_file_handler *fh)
+{
+	const struct liveupdate_file_ops *ops = fh->ops;
+
+	return ops && ops->can_preserve && ops->preserve && ops->unpreserve &&
+	       ops->retrieve && ops->finish && luo_name_valid(fh->compatible);
+}
+
+/**
+ * luo_handler_register - Add a file handler.
+ * @luo: Instance.
+ * @fh:  Handler.
+ *
+ * Return: 0, -EINVAL or -EEXIST as liveupdate_register_file_handler() does.
+ */
+int luo_handler_register(struct luo *luo, struct liveupdate_file_handler *fh)
+{
+	if (!luo_handler_complete(fh))
+		return -EINVAL;
+
+	guard(rwsem_write)(&luo->handlers_lock);
+	if (luo_handler_find(luo, fh->compatible))
+		return -EEXIST;
+
+	INIT_LIST_HEAD(&fh->flbs);
+	fh->files = 0;
+	list_add_tail(&fh->node, &luo->handlers);
+	return 0;
+}
+
+/**
+ * luo_handler_unregister - Take a file handler away.
+ * @luo: Instance.
+ * @fh:  Handler; ignored if it is not registered.
+ */
+void luo_handler_unregister(struct luo *luo, struct liveupdate_file_handler *fh)
+{
+	guard(rwsem_write)(&luo->handlers_lock);
+	if (luo_handler_find(luo, fh->compatible) != fh)
+		return;
+
+	list_del(&fh->node);
+	luo_flb_unregister_all(luo, fh);
+}
+
+/**
+ * luo_handler_get - Find the handler of a record.
+ * @luo:  Instance.
+ * @name: Name in the record, valid.
+ *
+ * The handler of a module that is going does not count.
+ *
+ * Return: the handler, its module pinned until luo_handler_put(), or NULL.
+ */
+struct liveupdate_file_handler *luo_handler_get(struct luo *luo,
+						const char *name)
+{
+	struct liveupdate_file_handler *fh;
+
+	guard(rwsem_read)(&luo->handlers_lock);
+	fh = luo_handler_find(luo, name);
+	return fh && try_module_get(fh->ops->owner) ? fh : NULL;
+}
+
+/**
+ * luo_handler_for_file - Find the handler that takes a file.
+ * @luo:  Instance.
+ * @file: File.
+ *
+ * Return: the handler, its module pinned until luo_handler_put(), or NULL.
+ */
+struct liveupdate_file_handler *luo_handler_for_file(struct luo *luo,
+						     struct file *file)
+{
+	struct liveupdate_file_handler *fh;
+
+	guard(rwsem_read)(&luo->handlers_lock);
+	list_for_each_entry(fh, &luo->handlers, node) {
+		if (!try_module_get(fh->ops->owner))
+			continue;
+		if (fh->ops->can_preserve(fh, file))
+			return fh;
+		module_put(fh->ops->owner);
+	}
+	return NULL;
+}
+
+/**
+ * luo_handler_put - End luo_handler_get() or luo_handler_for_file().
+ * @fh: Handler.
+ */
+void luo_handler_put(struct liveupdate_file_handler *fh)
+{
+	module_put(fh->ops->owner);
+}
+
+/* ---- callbacks ---- */
+
+static struct liveupdate_file_op_args luo_file_args(const struct luo_file *f)
+{
+	return (struct liveupdate_file_op_args) {
+		.handler = f->handler,
+		.session = f->session,
+		.retrieve_status = f->retrieve_status,
+		.file = f->file,
+		.serialized_data = f->data,
+		.private_data = f->private_data,
+		.preserved_bytes = f->preserved_bytes,
+	};
+}
+
+static u64 luo_op_begin(const struct luo_file *f)
+{
+	lockdep_assert_held(&f->session->lock);
+
+	return trace_liveupdate_file_op_enabled() ? local_clock() : 0;
+}
+
+static void luo_op_end(const struct luo_file *f, const char *op, int err,
+		       u64 begin)
+{
+	if (begin)
+		trace_liveupdate_file_op(op, f->session->name, f->token,
+					 f->handler->compatible, err,
+					 local_clock() - begin);
+}
+
+/**
+ * luo_op_call - Call back a handler.
+ * @f:    File of a locked session.
+ * @name: Name of the operation.
+ * @op:   Operation.
+ *
+ * One that fails changes nothing but what is its own, which includes what
+ * retrieve was given.
+ *
+ * Return: what @op returned.
+ */
+int luo_op_call(struct luo_file *f, const char *name,
+		int (*op)(struct liveupdate_file_op_args *args))
+{
+	struct liveupdate_file_op_args args = luo_file_args(f);
+	u64 begin = luo_op_begin(f);
+	int err = op(&args);
+
+	luo_op_end(f, name, err, begin);
+	f->private_data = args.private_data;
+	if (!err || f->state == LUO_FILE_INCOMING)
+		f->data = args.serialized_data;
+	if (err)
+		return err;
+
+	f->file = args.file;
+	f->preserved_bytes = args.preserved_bytes;
+	return 0;
+}
+
+/**
+ * luo_op_call_void - Call back a handler for what can't fail.
+ * @f:    File of a locked session.
+ * @name: Name of the operation.
+ * @op:   Operation.
+ */
+void luo_op_call_void(struct luo_file *f, const char *name,
+		      void (*op)(struct liveupdate_file_op_args *args))
+{
+	struct liveupdate_file_op_args args = luo_file_args(f);
+	u64 begin = luo_op_begin(f);
+
+	op(&args);
+	luo_op_end(f, name, 0, begin);
+	f->private_data = args.private_data;
+	f->data = args.serialized_data;
+}
+
+/**
+ * luo_op_can_finish - Ask a handler if its file may be finished.
+ * @f: File of a locked session.
+ *
+ * Return: true if it may.
+ */
+bool luo_op_can_finish(struct luo_file *f)
+{
+	struct liveupdate_file_op_args args = luo_file_args(f);
+	u64 begin = luo_op_begin(f);
+	bool can = true;
+
+	if (f->handler->ops->can_finish)
+		can = f->handler->ops->can_finish(&args);
+	luo_op_end(f, "can_finish", can ? 0 : -EBUSY, begin);
+	return can;
+}
