@@ -13,3 +13,6 @@ GCOV_PROFILE_luo_records.o=y
 GCOV_PROFILE_luo_session.o=y
 GCOV_PROFILE_luo_sysfs.o=y
 GCOV_PROFILE_memfd_luo.o=y
+GCOV_PROFILE_memfd_luo_hold.o=y
+GCOV_PROFILE_memfd_luo_records.o=y
+GCOV_PROFILE_memfd_luo_retrieve.o=y

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The handler of memfds and its records: mm/memfd_luo.c.
+ * The handler of memfds and its records: mm/memfd_luo*.
  *
  * What a previous kernel might have left is made from pages that are marked as
  * if they waited to be restored. The handler under test is the one that is

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Between the parts of the memfd handler.
+ */
+#ifndef _MM_MEMFD_LUO_H
+#define _MM_MEMFD_LUO_H
+
+#include <linux/kho/abi/memfd.h>
+#include <linux/mm_types.h>
+#include <linux/types.h>
+
+struct address_space;
+struct file;
+struct liveupdate_file_op_args;
+struct shmem_adoption;
+
+/* A preserved memfd. */
+struct memfd_luo {
+	struct file *file;
+	struct memfd_ser *ser;
+	u64 pages;
+
+	/* The pages being filled. */
+	struct kho_vmalloc_chunk *chunk;
+	struct memfd_folio_ser *records;
+
+	/* What hold changed. */
+	gfp_t gfp;
+	bool unevictable;
+};
+
+static inline struct memfd_ext_ser *memfd_ext(struct memfd_ser *ser)
+{
+	return (struct memfd_ext_ser *)(ser + 1);
+}
+
+/* Pages that begin within the size, which is the same as below it. */
+static inline pgoff_t memfd_end(u64 size)
+{
+	return size ? ((size - 1) >> PAGE_SHIFT) + 1 : 0;
+}
+
+/* memfd_luo_records.c */
+void *memfd_page_alloc(void);
+int memfd_record_all(struct memfd_luo *m, struct folio **folios,
+		     unsigned int nr);
+void memfd_forget(struct memfd_luo *m);
+
+/* A walk over the records of another kernel. */
+struct memfd_walk {
+	const struct memfd_ser *ser;
+	/* Make each page ours before looking at it, and free it afterwards. */
+	bool consume;
+	/* Sees up to PAGEVEC_SIZE records at a time. */
+	int (*visit)(struct memfd_walk *walk,
+		     const struct memfd_folio_ser *records, unsigned int nr);
+
+	u64 left;		/* records */
+	u32 area_left;		/* pages */
+	u64 pages;		/* of folios */
+
+	/* Where folios go, and what became of it. */
+	struct shmem_adoption *adoption;
+	int err;
+};
+
+int memfd_walk(struct memfd_walk *walk);
+
+/* memfd_luo_hold.c */
+int memfd_hold(struct memfd_luo *m);
+void memfd_let_go(struct memfd_luo *m);
+bool memfd_has_tags(struct address_space *mapping);
+int memfd_take_all(struct memfd_luo *m, bool tagged);
+bool memfd_freeze_holes(struct address_space *mapping);
+void memfd_thaw_holes(struct address_space *mapping);
+
+/* memfd_luo_retrieve.c */
+int memfd_luo_retrieve(struct liveupdate_file_op_args *args);
+void memfd_luo_finish(struct liveupdate_file_op_args *args);
+
+#endif /* _MM_MEMFD_LUO_H */

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The records of a memfd for the next kernel: writing, and reading what another
+ * kernel wrote.
+ *
+ * They lie in single pages that are linked like the pages of a vmalloc area, so
+ * that neither side needs memory in one piece for a large file.
+ */
+
+#include <linux/err.h>
+#include <linux/io.h>
+#include <linux/kexec_handover.h>
+#include <linux/mm.h>
+#include <linux/pagevec.h>
+#include <linux/sched.h>
+
+#include "memfd_luo.h"
+
+#define RECORDS_PER_PAGE	(PAGE_SIZE / sizeof(struct memfd_folio_ser))
+
+/* ---- writing ---- */
+
+/* Not zeroed: that would cost more than all else for a small file. */
+void *memfd_page_alloc(void)
+{
+	struct folio *folio = folio_alloc(GFP_KERNEL_ACCOUNT, 0);
+	int err;
+
+	if (!folio)
+		return ERR_PTR(-ENOMEM);
+
+	err = kho_preserve_folio(folio);
+	if (err) {
+		folio_put(folio);
+		return ERR_PTR(err);
+	}
+	return folio_address(folio);
+}
+
+static struct kho_vmalloc_chunk *memfd_chunk_add(struct memfd_luo *m)
+{
+	struct kho_vmalloc_chunk *chunk = memfd_page_alloc();
+
+	if (IS_ERR(chunk))
+		return chunk;
+
+	chunk->next = 0;
+	chunk->phys[0] = 0;
+	if (m->chunk)
+		m->chunk->next = virt_to_phys(chunk);
+	else
+		m->ser->folios.first = virt_to_phys(chunk);
+	m->chunk = chunk;
+	return chunk;
+}
+
+/* How many records fit into the page being filled. */
+static unsigned int memfd_records_room(struct memfd_luo *m)
+{
+	return (u64)m->ser->folios.total_pages * RECORDS_PER_PAGE -
+	       m->ser->nr_folios;
+}
+
+static int memfd_records_grow(struct memfd_luo *m)
+{
+	struct kho_vmalloc *area = &m->ser->folios;
+	unsigned int slot = area->total_pages % KHO_VMALLOC_CHUNK_ENTRIES;
+	struct kho_vmalloc_chunk *chunk;
+	void *records;
+
+	if (area->total_pages == U32_MAX)
+		return -EFBIG;
+
+	records = memfd_page_alloc();
+	if (IS_ERR(records))
+		return PTR_ERR(records);
+
+	if (!slot) {
+		chunk = memfd_chunk_add(m);
+		if (IS_ERR(chunk)) {
+			kho_unpreserve_free(records);
+			return PTR_ERR(chunk);
+		}
+	}
+
+	m->records = records;
+	if (slot + 1 < KHO_VMALLOC_CHUNK_ENTRIES)
+		m->chunk->phys[slot + 1] = 0;
+	m->chunk->phys[slot] = virt_to_phys(records);
+	area->flags = KHO_VMALLOC_ALLOC;
+	area->total_pages++;
+	return 0;
+}
+
+/*
+ * A folio may be written after it was recorded, through a mapping without any
+ * sign of it in the folio. So each is recorded as dirty, else the next kernel
+ * might drop it under pressure, and as uptodate, else it would be cleared.
+ */
+static void memfd_record(struct memfd_luo *m, struct folio *folio)
+{
+	struct memfd_folio_ser *record;
+
+	record = &m->records[m->ser->nr_folios++ % RECORDS_PER_PAGE];
+	record->pfn_flags = folio_pfn(folio) | MEMFD_FOLIO_DIRTY |
+			    MEMFD_FOLIO_UPTODATE;
+	record->index = folio->index;
+	m->pages += folio_nr_pages(folio);
+}
+
+/*
+ * Preserve and record folios. On an error those that were recorded, from the
+ * first on, are pinned for good; returns how many or, if none, the error.
+ */
+int memfd_record_all(struct memfd_luo *m, struct folio **folios,
+		     unsigned int nr)
+{
+	unsigned int i, done = 0, room;
+	int err;
+
+	while (done < nr) {
+		room = memfd_records_room(m);
+		if (!room) {
+			err = memfd_records_grow(m);
+			if (err)
+				return done ?: err;
+			continue;
+		}
+
+		room = min(room, nr - done);
+		err = kho_preserve_folios(folios + done, room);
+		if (err)
+			return done ?: err;
+		for (i = 0; i < room; i++)
+			memfd_record(m, folios[done++]);
+	}
+	return done;
+}
+
+static void memfd_forget_page(struct memfd_folio_ser *records, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		u64 pfn = records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK;
+		struct folio *folio = pfn_folio(pfn);
+
+		kho_unpreserve_folio(folio);
+		folio_put(folio);
+	}
+	kho_unpreserve_free(records);
+	cond_resched();
+}
+
+/* Undo every memfd_record(). */
+void memfd_forget(struct memfd_luo *m)
+{
+	struct kho_vmalloc *area = &m->ser->folios;
+	struct kho_vmalloc_chunk *chunk;
+	u64 left = m->ser->nr_folios;
+	unsigned int i, nr;
+
+	while (area->first) {
+		chunk = phys_to_virt(area->first);
+		for (i = 0; i < KHO_VMALLOC_CHUNK_ENTRIES && chunk->phys[i]; i++) {
+			nr = min(left, RECORDS_PER_PAGE);
+			memfd_forget_page(phys_to_virt(chunk->phys[i]), nr);
+			left -= nr;
+		}
+		area->first = chunk->next;
+		kho_unpreserve_free(chunk);
+	}
+}
+
+/* ---- reading ---- */
+
+static void *memfd_block_get(struct memfd_walk *walk, u64 phys, unsigned int order)
+{
+	struct folio *folio;
+
+	if (!walk->consume)
+		return kho_peek(phys, PAGE_SIZE << order);
+
+	folio = kho_restore_folio_of(phys, order);
+	return folio ? folio_address(folio) : NULL;
+}
+
+static void memfd_block_put(struct memfd_walk *walk, void *block)
+{
+	if (walk->consume)
+		folio_put(virt_to_folio(block));
+}
+
+static int memfd_walk_block(struct memfd_walk *walk, u64 phys)
+{
+	unsigned int order = walk->ser->folios.order;
+	u64 i, step, nr = RECORDS_PER_PAGE << order;
+	struct memfd_folio_ser *records;
+	int err = 0;
+
+	if (walk->area_left < 1UL << order)
+		return -EBADMSG;
+	records = memfd_block_get(walk, phys, order);
+	if (!records)
+		return -EBADMSG;
+
+	nr = min(nr, walk->left);
+	for (i = 0; i < nr && !err; i += step) {
+		step = min(nr - i, PAGEVEC_SIZE);
+		err = walk->visit(walk, records + i, step);
+		cond_resched();
+	}
+	memfd_block_put(walk, records);
+	walk->left -= nr;
+	walk->area_left -= 1UL << order;
+	return err;
+}
+
+static int memfd_walk_chunk(struct memfd_walk *walk, u64 *phys)
+{
+	struct kho_vmalloc_chunk *chunk = memfd_block_get(walk, *phys, 0);
+	unsigned int i;
+	int err = 0;
+
+	if (!chunk)
+		return -EBADMSG;
+
+	*phys = chunk->next;
+	for (i = 0; i < KHO_VMALLOC_CHUNK_ENTRIES && chunk->phys[i] && !err; i++)
+		err = memfd_walk_block(walk, chunk->phys[i]);
+	memfd_block_put(walk, chunk);
+
+	/* Only the last chunk may be empty, else a cycle could go on for ever. */
+	return !i && *phys ? -EBADMSG : err;
+}
+
+/*
+ * Call visit for each record. Every chunk but the last takes its part of the
+ * area's pages, so the walk ends.
+ */
+int memfd_walk(struct memfd_walk *walk)
+{
+	const struct kho_vmalloc *area = &walk->ser->folios;
+	u64 phys = area->first;
+	int err;
+
+	walk->left = walk->ser->nr_folios;
+	walk->area_left = area->total_pages;
+	if (area->order > MAX_PAGE_ORDER ||
+	    area->flags & ~(KHO_VMALLOC_ALLOC | KHO_VMALLOC_HUGE_VMAP))
+		return -EBADMSG;
+
+	while (phys) {
+		err = memfd_walk_chunk(walk, &phys);
+		if (err)
+			return err;
+	}
+	return walk->area_left || walk->left ? -EBADMSG : 0;
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Make a memfd again from what another kernel left of it.
+ */
+
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/io.h>
+#include <linux/kexec_handover.h>
+#include <linux/liveupdate.h>
+#include <linux/memfd.h>
+#include <linux/pagemap.h>
+#include <linux/pagevec.h>
+#include <linux/shmem_fs.h>
+#include <uapi/linux/memfd.h>
+
+#include "internal.h"
+#include "memfd_luo.h"
+
+/* Without huge pages there is nobody who could split a folio. */
+#define MEMFD_MAX_ORDER		(IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? \
+				 MAX_PAGECACHE_ORDER : 0)
+
+/* ---- checking ---- */
+
+static int memfd_check_header(struct memfd_ser *ser)
+{
+	const struct memfd_ext_ser *ext = memfd_ext(ser);
+
+	if ((s64)ser->pos < 0 || ser->size > MAX_LFS_FILESIZE)
+		return -EBADMSG;
+	if ((ser->seals & ~MEMFD_LUO_SEALS) || ser->flags)
+		return -EOPNOTSUPP;
+	if (ext->magic != MEMFD_EXT_MAGIC)
+		return 0;
+	if (ext->mode & ~07777 ||
+	    !uid_valid(make_kuid(&init_user_ns, ext->uid)) ||
+	    !gid_valid(make_kgid(&init_user_ns, ext->gid)) ||
+	    strnlen(ext->name, sizeof(ext->name)) == sizeof(ext->name))
+		return -EBADMSG;
+	return 0;
+}
+
+static u64 memfd_record_pfn(const struct memfd_folio_ser *record)
+{
+	return record->pfn_flags & MEMFD_FOLIO_PFN_MASK;
+}
+
+static bool memfd_record_ok(const struct memfd_ser *ser,
+			    const struct memfd_folio_ser *record,
+			    unsigned int order)
+{
+	const u64 known = MEMFD_FOLIO_PFN_MASK | MEMFD_FOLIO_DIRTY |
+			  MEMFD_FOLIO_UPTODATE;
+
+	return !(record->pfn_flags & ~known) &&
+	       record->index < memfd_end(ser->size) &&
+	       IS_ALIGNED(record->index, 1UL << order);
+}
+
+/* Addresses of the folios; records without one are left out of @used, too. */
+static unsigned int memfd_used_records(const struct memfd_folio_ser *records,
+				       unsigned int nr, phys_addr_t *phys,
+				       const struct memfd_folio_ser **used)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (!memfd_record_pfn(&records[i]))
+			continue;
+		phys[n] = PFN_PHYS(memfd_record_pfn(&records[i]));
+		used[n++] = &records[i];
+	}
+	return n;
+}
+
+static int memfd_visit_check(struct memfd_walk *walk,
+			     const struct memfd_folio_ser *records,
+			     unsigned int nr)
+{
+	const struct memfd_folio_ser *used[PAGEVEC_SIZE];
+	phys_addr_t phys[PAGEVEC_SIZE];
+	u8 orders[PAGEVEC_SIZE];
+	unsigned int i;
+
+	nr = memfd_used_records(records, nr, phys, used);
+	if (kho_block_orders(phys, nr, orders) < nr)
+		return -EBADMSG;
+
+	for (i = 0; i < nr; i++) {
+		if (!memfd_record_ok(walk->ser, used[i], orders[i]))
+			return -EBADMSG;
+		if (orders[i] > MEMFD_MAX_ORDER)
+			return -EOPNOTSUPP;
+		walk->pages += 1UL << orders[i];
+	}
+	return 0;
+}
+
+static int memfd_check(struct memfd_ser *ser, u64 *pages)
+{
+	struct memfd_walk walk = { .ser = ser, .visit = memfd_visit_check };
+	int err;
+
+	err = memfd_check_header(ser);
+	if (!err)
+		err = memfd_walk(&walk);
+	/* More than fit into the file: some come twice. */
+	if (!err && walk.pages >
+		    round_up(memfd_end(ser->size), 1UL << MAX_PAGECACHE_ORDER))
+		err = -EBADMSG;
+	*pages = walk.pages;
+	return err;
+}
+
+/* ---- using records up ---- */
+
+static int memfd_visit_discard(struct memfd_walk *walk,
+			       const struct memfd_folio_ser *records,
+			       unsigned int nr)
+{
+	struct folio *folio;
+	phys_addr_t phys;
+	unsigned int i;
+	int order;
+
+	for (i = 0; i < nr; i++) {
+		phys = PFN_PHYS(memfd_record_pfn(&records[i]));
+		order = phys ? kho_block_order(phys) : -ENOENT;
+		/* If the record makes no sense, who knows whose it is. */
+		if (order < 0 || !memfd_record_ok(walk->ser, &records[i], order))
+			continue;
+
+		folio = kho_restore_folio(phys);
+		if (folio)
+			folio_put(folio);
+	}
+	return 0;
+}
+
+static void memfd_restore_state(struct folio *folio,
+				const struct memfd_folio_ser *record)
+{
+	folio->index = record->index;
+	/* What fallocate() made and nobody wrote is cleared on first use. */
+	if (record->pfn_flags & MEMFD_FOLIO_UPTODATE)
+		__folio_mark_uptodate(folio);
+	/* A clean folio would be dropped under pressure: there is no backing. */
+	folio_set_dirty(folio);
+}
+
+/*
+ * There is no way back from here: a folio that comes twice makes the file
+ * useless, and the memory of the others is freed along with the records.
+ */
+static int memfd_visit_adopt(struct memfd_walk *walk,
+			     const struct memfd_folio_ser *records,
+			     unsigned int nr)
+{
+	struct address_space *mapping = walk->adoption->inode->i_mapping;
+	const struct memfd_folio_ser *used[PAGEVEC_SIZE];
+	phys_addr_t phys[PAGEVEC_SIZE];
+	struct folio_batch fbatch;
+	unsigned int i, n;
+
+	folio_batch_init(&fbatch);
+	n = memfd_used_records(records, nr, phys, used);
+	fbatch.nr = kho_restore_folios(phys, n, fbatch.folios);
+	if (fbatch.nr < n)
+		walk->err = -EBADMSG;
+
+	for (i = 0; i < folio_batch_count(&fbatch); i++) {
+		memfd_restore_state(fbatch.folios[i], used[i]);
+		if (folio_test_large(fbatch.folios[i]))
+			mapping_set_large_folios(mapping);
+	}
+	if (i && shmem_adopt_folios(walk->adoption, &fbatch))
+		walk->err = -EBADMSG;
+
+	if (walk->err) {
+		walk->visit = memfd_visit_discard;
+		return memfd_visit_discard(walk, records, nr);
+	}
+	return 0;
+}
+
+/* Use the records up: into a file, or without @adoption to free their memory. */
+static int memfd_consume(u64 phys, struct shmem_adoption *adoption)
+{
+	struct folio *handle = kho_restore_folio(phys);
+	struct memfd_walk walk = {
+		.consume = true,
+		.visit = adoption ? memfd_visit_adopt : memfd_visit_discard,
+		.adoption = adoption,
+	};
+	int err;
+
+	if (!handle)
+		return -EBADMSG;
+
+	walk.ser = folio_address(handle);
+	err = memfd_walk(&walk) ?: walk.err;
+	folio_put(handle);
+	return err;
+}
+
+/* ---- the file ---- */
+
+/*
+ * F_SEAL_EXEC on a file with execute bits implies the other seals. So if one
+ * of those is missing, there were no execute bits.
+ */
+static umode_t memfd_guess_mode(u32 seals)
+{
+	const u32 implied = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE |
+			    F_SEAL_FUTURE_WRITE;
+
+	return seals & F_SEAL_EXEC && ~seals & implied ? 0666 : 0777;
+}
+
+static void memfd_apply_ext(struct inode *inode, const struct memfd_ext_ser *ext)
+{
+	inode->i_mode = S_IFREG | ext->mode;
+	inode->i_uid = make_kuid(&init_user_ns, ext->uid);
+	inode->i_gid = make_kgid(&init_user_ns, ext->gid);
+}
+
+static struct file *memfd_make(struct memfd_ser *ser)
+{
+	const struct memfd_ext_ser *ext = memfd_ext(ser);
+	bool extended = ext->magic == MEMFD_EXT_MAGIC;
+	char name[MFD_NAME_PREFIX_LEN + MEMFD_EXT_NAME_LENGTH];
+	struct inode *inode;
+	struct file *file;
+
+	strscpy(name, MFD_NAME_PREFIX);
+	if (extended)
+		strscpy(name + MFD_NAME_PREFIX_LEN, ext->name,
+			sizeof(ext->name));
+
+	file = memfd_file_setup(name, 0);
+	if (IS_ERR(file))
+		return file;
+
+	inode = file_inode(file);
+	if (extended)
+		memfd_apply_ext(inode, ext);
+	else
+		inode->i_mode = S_IFREG | memfd_guess_mode(ser->seals);
+	i_size_write(inode, ser->size);
+	file->f_pos = ser->pos;
+	return file;
+}
+
+/* Not by fcntl()'s way: it would add what F_SEAL_EXEC implies there. */
+static void memfd_apply_seals(struct file *file, u32 seals)
+{
+	struct inode *inode = file_inode(file);
+
+	/* Nobody has the file yet, so nobody has mapped it. */
+	if (seals & F_SEAL_WRITE)
+		WARN_ON_ONCE(mapping_deny_writable(file->f_mapping));
+	SHMEM_I(inode)->seals = seals;
+}
+
+int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
+{
+	struct memfd_ser *ser = kho_peek(args->serialized_data, PAGE_SIZE);
+	struct shmem_adoption adoption;
+	struct file *file;
+	u64 pages;
+	u32 seals;
+	int err;
+
+	if (!ser)
+		return -EBADMSG;
+
+	err = memfd_check(ser, &pages);
+	if (err)
+		return err;
+
+	/* Too many files or no memory: it may be better next time. */
+	file = memfd_make(ser);
+	if (IS_ERR(file))
+		return -ENOMEM;
+	err = shmem_adopt_begin(&adoption, file_inode(file), pages);
+	if (err)
+		goto err_put;
+
+	seals = ser->seals;
+	err = memfd_consume(args->serialized_data, &adoption);
+	shmem_adopt_end(&adoption);
+	if (err) {
+		/* The handle is gone, and its page may get another owner. */
+		args->serialized_data = 0;
+		goto err_put;
+	}
+
+	memfd_apply_seals(file, seals);
+	args->file = file;
+	return 0;
+
+err_put:
+	fput(file);
+	return err;
+}
+
+/* retrieve leaves nothing behind; if it failed for good, maybe some memory. */
+void memfd_luo_finish(struct liveupdate_file_op_args *args)
+{
+	if (args->retrieve_status != 1 && args->serialized_data)
+		memfd_consume(args->serialized_data, NULL);
+}
