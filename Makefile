@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Each target is one program of dev/, which says more with --help.
 # BUILD=DIR   where everything is made (default: build)
 # CONFIG=debug, JOBS=N, T=PATTERN, AGAIN=1, LINUX=PATH: see README.md

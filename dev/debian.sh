@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Included by what gets packages from Debian: apt with lists, cache and sources
 # of its own, in $tmp. The system's are not touched, and no package list of the
 # system has to be fresh.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Included by what builds a kernel. The includer sets $linux (source), $out
 # (results, with the objects in $out/obj), fragments (of configuration, one over
 # the other) and variables (of the kernel's make).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Shared by the bash programs of dev/: paths, messages, checks.
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # what is set here is used by who includes it
@@ -22,8 +23,8 @@ warn() { printf '%s: %s\n' "$PROG" "$*" >&2; }
 die() { warn "$@"; exit 1; }
 usage_error() { warn "$*; try dev/$PROG --help"; exit 2; }
 
-# Print the comment block at the head of the running program.
-help() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; exit 0; }
+# Print the comment block at the head of the running program, below its licence.
+help() { sed -n '3,/^[^#]/{s/^# \{0,1\}//p}' "$0"; exit 0; }
 
 # Answer --help; refuse any other option.
 no_options() {

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # A session goes through a kernel in which live update is off; TAP on stdout, in
 # three kernels.
 # shellcheck source=dev/guest/lib.sh

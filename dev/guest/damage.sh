@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # State that a kernel of mainline hands over to this one is damaged: KIND of
 # luo_damage is damage= on the kernel's command line.
 # shellcheck source=dev/guest/lib.sh disable=SC2119,SC2154 # damage is set by the kernel

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # The demo, as it runs in each kernel: a KVM guest is started, an update of the
 # kernel under it is called off, the next one goes ahead, and the guest goes on
 # where it was. Results are lines of "key value" on stdout.

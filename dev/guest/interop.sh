@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # Round trips between this kernel and mainline, which take turns; KTAP on stdout.
 # With only=TEXT on the kernel's command line those scenarios that hold TEXT.
 # shellcheck source=dev/guest/lib.sh disable=SC2154 # only is set by the kernel

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # The results of the KUnit suites that ran at boot; KTAP on stdout.
 # shellcheck source=dev/guest/health.sh
 . /guest/health.sh

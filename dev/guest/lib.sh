@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Included by the scripts that run in a guest (busybox sh).
 # shellcheck shell=dash disable=SC2119,SC2120 # options come from the includers
 

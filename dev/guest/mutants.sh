@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # Mistakes of dev/mutants, one after the other, in the kernel that holds them
 # all. A line of /mutants.list: number of the mistake, kind, the suite that is run
 # first. Of kind `one` it is run alone, of kind `leaks` kmemleak is asked at the

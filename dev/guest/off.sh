@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # A kernel without live update has nothing of it, and kexec works; TAP on
 # stdout, in two kernels. With kho_test= on the kernel's command line, its
 # test_kho has handed memory over.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # luoctl and kernels that can't, or can, take over what is preserved; TAP on
 # stdout. /plain is a kernel without the series, /other one of mainline;
 # preflight= on the kernel's command line says which this is, ours or mainline.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # The threads of the selftests while KCSAN looks for data races; KTAP on stdout.
 # shellcheck source=dev/guest/health.sh
 . /guest/health.sh

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # The kernel's selftests in /selftests, by their own runner; KTAP on stdout.
 # shellcheck source=dev/guest/health.sh
 . /guest/health.sh

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # Three kernels in a row, each started by the one before; TAP on stdout.
 # shellcheck source=dev/guest/lib.sh disable=SC2119
 . /guest/lib.sh

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # Those of mainline's selftests that go through an update, all in the same one;
 # TAP on stdout.
 # shellcheck source=dev/guest/lib.sh disable=SC2119,SC3045

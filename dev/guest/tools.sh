@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
 # luoctl and the VM agent in two kernels: two guests are preserved, one of them
 # is never claimed by its agent. TAP on stdout.
 # shellcheck shell=dash source=dev/guest/lib.sh disable=SC2119

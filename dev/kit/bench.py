@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """What dev/bench measures, and the tables and curves made from it."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The series as commits of build/linux, built in a temporary index."""
 
 import hashlib

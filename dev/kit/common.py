@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Paths, messages and processes shared by the Python programs of dev/."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Which suites have to run: those that look at something changed since they passed."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """patches/series: the ordered list of patches, the files each carries, its message."""
 
 import re

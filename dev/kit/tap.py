@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Reads TAP and KTAP: what passed, what failed, and whether the plan was met."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """build/linux on disk: the base unpacked, the series laid over it, edits kept."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Included by the suites written in bash.
 # shellcheck shell=bash
 
