@@ -96,7 +96,7 @@ names_the_holder() {
 	luo-vmm resume --name vm0 --socket /tmp/waits.sock --serial /tmp/fifo &
 	agent=$!
 	within 10 grep "^session vm0 retrieved " /sys/kernel/debug/liveupdate/sessions || return
-	fails 1 "luoctl: list: vm0: held by its agent" luoctl list vm0 &&
+	fails 1 "luoctl: list: vm0: held by its agent: luo-vmm, process $agent, end that one first" luoctl list vm0 &&
 		fails 1 "luoctl: finish: vm0: held by its agent" luoctl finish vm0
 	status=$?
 	kill $agent
@@ -123,6 +123,48 @@ warns_without_debugfs() {
 checks_silently() { luoctl check /boot/bzImage 2>/tmp/warned && warns_of_nothing; }
 warns_of_nothing() { cat /tmp/warned && [ ! -s /tmp/warned ]; }
 
+# An image that has our formats, but is none that can be loaded.
+kexec_fails() {
+	printf '\177ELF Linux version 6.18 \0liveupdate-reads: kho-v4 luo-v5 memfd-v2\0' >/tmp/unloadable
+	luoctl load /tmp/unloadable 2>/tmp/failed
+	[ $? = 1 ] && grep -qxF "luoctl: load: /tmp/unloadable: kexec failed with exit code 255" /tmp/failed
+}
+
+names_who_has_the_device() {
+	(exec sleep 100 <>/dev/liveupdate) &
+	local holder=$!
+	within 10 eval "! true </dev/liveupdate"
+	fails 1 "luoctl: list: /dev/liveupdate: Device or resource busy: held by sleep, process $holder" luoctl list
+	local status=$?
+	kill $holder
+	wait $holder
+	return $status
+}
+
+# prints TEXT WORD...: luoctl prints this line.
+prints() {
+	local text=$1
+	shift
+	luoctl "$@" | tee /tmp/printed
+	grep -qxF -- "$text" /tmp/printed
+}
+
+knows_itself() {
+	luoctl --version | grep -qx "luoctl [0-9]*[.][0-9]*[.][0-9]*" && luoctl help | grep -q "^Usage: luoctl" &&
+		luoctl help finish | grep -q "^  finish *NAME" && fails 2 "unknown verb \`x'" luoctl help x
+}
+
+refuses_what_a_verb_has_not() {
+	fails 2 "no --json for \`load'" luoctl --json load /boot/bzImage &&
+		fails 2 "no --dry-run for \`list'" luoctl --dry-run list
+}
+
+# Each phase and their sum.
+shows_phases() {
+	luoctl blackout && luoctl --no-header blackout | grep -q "^total  *[0-9]*[.][0-9][0-9][0-9]$" &&
+		luoctl --json blackout | grep -q '"phases": \[{"name": "freeze", "ns": [0-9]*}, {"name": "jump", "ns": [0-9]*}.*"total_ns": [0-9]*}$'
+}
+
 names_the_remedy() {
 	mv /dev/liveupdate /dev/absent
 	fails 1 "No such file or directory: boot a kernel that has it with kho=on liveupdate=on" luoctl list &&
@@ -135,7 +177,7 @@ names_the_remedy() {
 # full PROGRAM WORD...: the program fails as its output is not taken.
 full() { fails 1 "stdout: No space left on device" eval "$* >/dev/full"; }
 notices_full_disk() {
-	full luoctl info && full luoctl list && full luoctl state && full luoctl --help &&
+	full luoctl info && full luoctl list && full luoctl state && full luoctl --help && full luoctl --json info &&
 		full luoctl check /boot/bzImage kho-v4 && full luo-vmm --help
 }
 
@@ -159,7 +201,7 @@ loads() { luoctl load /boot/bzImage -- --reuse-cmdline && loaded; }
 loads_nothing_else() { fails 1 "kernel that can't read kho-v4" luoctl load /tmp/old && loaded; }
 
 first_kernel() {
-	echo "1..49"
+	echo "1..59"
 	ok "a wrong verb is a usage error" fails 2 "unknown verb \`x'" luoctl x
 	ok "a missing name is a usage error" fails 2 "finish" luoctl finish
 	ok "a surplus word is a usage error" fails 2 "unexpected argument \`x'" luoctl info x
@@ -170,6 +212,11 @@ first_kernel() {
 		fails 2 "unknown option \`-s', put options for kexec behind \`--'" luoctl load /boot/bzImage -s
 	ok "output that is not taken is a failure" notices_full_disk
 	ok "without the device there is a remedy" names_the_remedy
+	ok "who has the device open is named" names_who_has_the_device
+	ok "luoctl tells its version and its verbs" knows_itself
+	ok "an option is refused where it means nothing" refuses_what_a_verb_has_not
+	ok "features have names" shows features list unpreserve-fd keep-on-close
+	ok "a cold boot has no phases" fails 1 "no times: this kernel was not started by a live update" luoctl blackout
 	ok "nothing came from a cold boot" lists_nothing
 	ok "the state is normal after a cold boot" test "$(luoctl state)" = normal
 	ok "an unknown session can't be listed" \
@@ -190,6 +237,7 @@ first_kernel() {
 	make_old_image
 	ok "a kernel that would lose the sessions is not loaded" \
 		fails 1 "luoctl: load: /tmp/old: a kernel that can't read kho-v4" luoctl load /tmp/old
+	ok "that kexec fails is a failure of luoctl" kexec_fails
 	ok "one that takes them over is" loads
 	ok "it stays loaded when another is not" loads_nothing_else
 	ok "the path of a device may have blanks" \
@@ -215,7 +263,7 @@ first_kernel() {
 fails_selftest() { ! luo-vmm selftest --memory 8 --corrupt; }
 
 second_kernel() {
-	test=35
+	test=41
 	ok "files of incoming sessions are warned of" \
 		warns "warning: formats of 4 files are not known (their sessions were never retrieved)" \
 		luoctl check /boot/bzImage
@@ -223,6 +271,12 @@ second_kernel() {
 		eval "lists_two_files vm0 && lists_two_files vm0 && lists incoming 2 vm0"
 	ok "any name can be looked at" lists_two_files "$odd"
 	ok "files that were looked at are known" checks_silently
+	ok "the phases of the update are shown" shows_phases
+	ok "sessions are listed as JSON" \
+		prints '{"sessions": [{"name": "vm0", "state": "incoming", "files": 2}, {"name": "vm1\u000a token 1 p evil-v9 bytes ", "state": "incoming", "files": 2}]}' --json list
+	ok "what would be lost is told" \
+		prints '{"session": "vm0", "files": [{"token": 1, "state": "incoming", "handler": "memfd-v2"}, {"token": 2, "state": "incoming", "handler": "memfd-v2"}]}' --json --dry-run finish vm0
+	ok "and is not lost" lists incoming 2 vm0
 	ok "the state is updated" test "$(luoctl state)" = updated
 	ok "a report that can't be made costs no guest" \
 		not_resumed /nonexistent/x --socket /tmp/vm0.sock --report /nonexistent/x
@@ -232,7 +286,7 @@ second_kernel() {
 	ok "a report that can't be written is warned of" warns_of_report
 	ok "it checks all of its RAM" agent verify vm0
 	ok "an agent that fails half way loses nothing" goes_back_half_way
-	ok "a session nobody claims is finished by hand" luoctl finish "$odd"
+	ok "a session nobody claims is finished by hand, and told" prints "incoming                      1  memfd-v2" finish "$odd"
 	ok "nothing is left" lists_nothing
 	ok "the state is normal again" test "$(luoctl state)" = normal
 	agent stop vm0 >/dev/null

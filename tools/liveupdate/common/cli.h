@@ -20,6 +20,8 @@ int usage(const char *what, const char *culprit);
  */
 int option_usage(char **argv, int option, const char *remedy);
 
+#define ARRAY_SIZE(_array)	(sizeof(_array) / sizeof((_array)[0]))
+
 /* Rows begin with a const char *name. Returns NULL if none has this one. */
 #define FIND_ROW(_table, _name)						\
 	((__typeof__(&(_table)[0]))find_row(_table,			\

@@ -17,7 +17,7 @@
 #include <libliveupdate/liveupdate.h>
 
 #ifndef LIVEUPDATE_SESSION_KEEP_ON_CLOSE
-#error "an older <linux/liveupdate.h> came first: include <libliveupdate.h> before it, or instead of it"
+#error "an older <linux/liveupdate.h> came first: include <libliveupdate.h> before it"
 #endif
 
 #ifdef __cplusplus

@@ -9,42 +9,14 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "image.h"
+#include "unpack.h"
 
 #define MARKER		"liveupdate-reads: "
-#define KERNEL_MAX	(1u << 30)
-
-struct bytes {
-	const uint8_t *data;
-	size_t len;
-};
-
-static const struct packing {
-	const char *name;
-	const char *magic;
-	size_t magic_len;
-	/* Whether the size of what was packed is not part of the format. */
-	bool size_behind;
-	const char *command[4];
-} packings[] = {
-	{ "gzip", "\x1f\x8b", 2, false, { "gzip", "-dc" } },
-	{ "xz", "\xfd\x37zXZ", 6, true, { "xz", "-dc" } },
-	{ "lzma", "\x5d\x00\x00", 3, true, { "xz", "--format=lzma", "-dc" } },
-	{ "bzip2", "BZh", 3, true, { "bzip2", "-dc" } },
-	{ "lzo", "\x89LZO", 4, true, { "lzop", "-dc" } },
-	{ "lz4", "\x02\x21\x4c\x18", 4, true, { "lz4", "-dc" } },
-	{ "zstd", "\x28\xb5\x2f\xfd", 4, true, { "zstd", "-dc" } },
-};
 
 static uint32_t le32(const struct bytes *image, size_t at)
 {
@@ -53,11 +25,6 @@ static uint32_t le32(const struct bytes *image, size_t at)
 	if (at + 4 > image->len)
 		return 0;
 	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static bool has(const struct bytes *image, size_t at, const char *text, size_t len)
-{
-	return at + len <= image->len && !memcmp(image->data + at, text, len);
 }
 
 /* ---- names ---- */
@@ -141,107 +108,6 @@ static void find_formats(const struct bytes *kernel, struct formats *formats)
 	find_versions(kernel, "memfd-v", formats);
 }
 
-/* ---- unpacking ---- */
-
-static void unpack_child(const struct packing *packing, int in, int out)
-{
-	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-	    dup2(null, STDERR_FILENO) < 0)
-		_exit(1);
-	execvp(packing->command[0], (char *const *)packing->command);
-	_exit(127);
-}
-
-/* The program of this packing from one file to another; its exit code. */
-static int unpack_file(const struct packing *packing, int in, int out)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (!pid)
-		unpack_child(packing, in, out);
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return 1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
-
-static int file_of(const struct bytes *bytes)
-{
-	int fd = memfd_create("packed", MFD_CLOEXEC);
-	size_t done = 0;
-	ssize_t len;
-
-	while (fd >= 0 && done < bytes->len) {
-		len = write(fd, bytes->data + done, bytes->len - done);
-		if (len <= 0) {
-			close(fd);
-			return -1;
-		}
-		done += len;
-	}
-	if (fd >= 0)
-		lseek(fd, 0, SEEK_SET);
-	return fd;
-}
-
-/* Lasts until the process ends. */
-static const char *map_file(int fd, struct bytes *bytes)
-{
-	struct stat st;
-	void *map;
-
-	if (fstat(fd, &st))
-		return strerror(errno);
-	if (!S_ISREG(st.st_mode) || !st.st_size || st.st_size > KERNEL_MAX)
-		return "not a kernel image";
-	map = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map == MAP_FAILED)
-		return strerror(errno);
-	*bytes = (struct bytes){ map, st.st_size };
-	return NULL;
-}
-
-static const struct packing *packing_of(const struct bytes *bytes)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(packings) / sizeof(packings[0]); i++) {
-		if (has(bytes, 0, packings[i].magic, packings[i].magic_len))
-			return &packings[i];
-	}
-	return NULL;
-}
-
-static const char *unpack(const struct packing *packing, struct bytes *bytes)
-{
-	static char text[96];
-	const char *error = NULL;
-	int in = file_of(bytes), out = memfd_create("kernel", MFD_CLOEXEC);
-	int status;
-
-	if (in < 0 || out < 0) {
-		error = "out of memory";
-		goto close_files;
-	}
-	status = unpack_file(packing, in, out);
-	if (status) {
-		snprintf(text, sizeof(text), status == 127 ?
-			 "packed with %s: install the program %s" :
-			 "packed with %s: damaged",
-			 packing->name, packing->command[0]);
-		error = text;
-		goto close_files;
-	}
-	error = map_file(out, bytes);
-
-close_files:
-	close(in);
-	close(out);
-	return error;
-}
-
 /* ---- images ---- */
 
 #define BOOT_SETUP_SECTS	0x1f1
@@ -274,7 +140,7 @@ static const char *bzimage_payload(struct bytes *image)
 	packing = packing_of(image);
 	if (!packing)
 		return "bzImage packed in an unknown way";
-	if (packing->size_behind && image->len > 4)
+	if (packing_has_size_behind(packing) && image->len > 4)
 		image->len -= 4;
 	return unpack(packing, image);
 }
@@ -293,9 +159,9 @@ static const char *find_kernel(struct bytes *image)
 {
 	const struct packing *packing;
 
-	if (has(image, BOOT_HEADER, "HdrS", 4) && image->len > 0x250)
+	if (bytes_have(image, BOOT_HEADER, "HdrS", 4) && image->len > 0x250)
 		return bzimage_payload(image);
-	if (has(image, 0, "MZ\0\0zimg", 8))
+	if (bytes_have(image, 0, "MZ\0\0zimg", 8))
 		return zboot_payload(image);
 	packing = packing_of(image);
 	return packing ? unpack(packing, image) : NULL;
@@ -318,7 +184,7 @@ static bool has_banner(const struct bytes *kernel)
 
 static bool is_kernel(const struct bytes *image)
 {
-	return (has(image, 0, "\177ELF", 4) || has(image, 0x38, "ARM\x64", 4)) &&
+	return (bytes_have(image, 0, "\177ELF", 4) || bytes_have(image, 0x38, "ARM\x64", 4)) &&
 	       has_banner(image);
 }
 

@@ -14,6 +14,8 @@
 #define DEVICE	100
 #define SESSION	101
 
+#define ARRAY_SIZE(_array)	(sizeof(_array) / sizeof((_array)[0]))
+
 /* The kernel: what it answers, and what it was asked. */
 static struct {
 	int info_errno;
@@ -133,7 +135,7 @@ int main(int argc, char **argv)
 {
 	size_t i;
 
-	for (i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (i = 0; argc == 2 && i < ARRAY_SIZE(cases); i++) {
 		if (!strcmp(argv[1], cases[i].name))
 			return !cases[i].holds();
 	}

@@ -10,12 +10,9 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "libliveupdate.h"
-
 #include "cli.h"
 #include "guest/boot.h"
-
-#define ARRAY_SIZE(_array)	(sizeof(_array) / sizeof((_array)[0]))
+#include "libliveupdate.h"
 
 #define MIB		(1ULL << 20)
 #define RAM_MIN		(4 * MIB)

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+/* How long the last live update took, by the phases that the kernel tells. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "json.h"
+#include "luoctl.h"
+
+#define BLACKOUT	SYSFS "blackout/"
+#define PHASES		32
+#define PHASE_LENGTH	32
+
+#define NO_TIMES	"no times: this kernel was not started by a live update, " \
+			"or the counter was reset"
+
+struct phase {
+	char name[PHASE_LENGTH];
+	bool known;
+	unsigned long long ns;
+};
+
+/* In the order of time; others that a kernel may have stand behind these. */
+static const char * const order[] = {
+	"freeze", "jump", "setup", "map", "boot", "luo", "open",
+};
+
+static size_t place_of(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		if (!strcmp(order[i], name))
+			break;
+	}
+	return i;
+}
+
+static int compare_phases(const void *a, const void *b)
+{
+	const struct phase *first = a, *second = b;
+	size_t places[] = { place_of(first->name), place_of(second->name) };
+
+	if (places[0] != places[1])
+		return places[0] < places[1] ? -1 : 1;
+	return strcmp(first->name, second->name);
+}
+
+static void read_phase(struct phase *phase)
+{
+	char path[sizeof(BLACKOUT "_ns") + PHASE_LENGTH];
+	FILE *file;
+
+	snprintf(path, sizeof(path), BLACKOUT "%s_ns", phase->name);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	phase->known = fscanf(file, "%llu", &phase->ns) == 1;
+	fclose(file);
+}
+
+/* Returns how many there are, or -errno. */
+static int read_phases(struct phase phases[PHASES])
+{
+	DIR *dir = opendir(BLACKOUT);
+	struct dirent *entry;
+	int count = 0;
+
+	if (!dir)
+		return -errno;
+	while (count < PHASES && (entry = readdir(dir))) {
+		size_t len = strlen(entry->d_name);
+
+		if (len <= 3 || len - 3 >= PHASE_LENGTH || strcmp(entry->d_name + len - 3, "_ns"))
+			continue;
+		phases[count] = (struct phase){};
+		memcpy(phases[count].name, entry->d_name, len - 3);
+		read_phase(&phases[count++]);
+	}
+	closedir(dir);
+	qsort(phases, count, sizeof(phases[0]), compare_phases);
+	return count;
+}
+
+static void print_json(const struct phase *phases, int count, unsigned long long total)
+{
+	int i;
+
+	json_open(NULL, '{');
+	json_open("phases", '[');
+	for (i = 0; i < count; i++) {
+		json_open(NULL, '{');
+		json_text("name", phases[i].name, PHASE_LENGTH);
+		if (phases[i].known)
+			json_number("ns", phases[i].ns);
+		else
+			json_null("ns");
+		json_close('}');
+	}
+	json_close(']');
+	json_number("total_ns", total);
+	json_close('}');
+}
+
+static void print_ms(const char *name, unsigned long long ns)
+{
+	printf("%-10s %12llu.%03llu\n", name, ns / 1000000, ns / 1000 % 1000);
+}
+
+static void print_table(const struct context *ctx, const struct phase *phases,
+			int count, unsigned long long total)
+{
+	int i;
+
+	if (ctx->header)
+		printf("%-10s %16s\n", "PHASE", "MS");
+	for (i = 0; i < count; i++) {
+		if (phases[i].known)
+			print_ms(phases[i].name, phases[i].ns);
+		else
+			printf("%-10s %16s\n", phases[i].name, "-");
+	}
+	print_ms("total", total);
+}
+
+int show_blackout(struct context *ctx, const char *name)
+{
+	struct phase phases[PHASES];
+	int count = read_phases(phases), known = 0, i;
+	unsigned long long total = 0;
+
+	(void)name;
+	if (count < 0)
+		return fail_errno(ctx, BLACKOUT, count);
+	for (i = 0; i < count; i++) {
+		known += phases[i].known;
+		total += phases[i].ns;
+	}
+	if (!known)
+		return fail(ctx, BLACKOUT, NO_TIMES);
+	if (ctx->json)
+		print_json(phases, count, total);
+	else
+		print_table(ctx, phases, count, total);
+	return EXIT_DONE;
+}
