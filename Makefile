@@ -3,7 +3,7 @@
 # BUILD=DIR   where everything is made (default: build)
 # CONFIG=debug, JOBS=N, T=PATTERN, AGAIN=1, LINUX=PATH: see README.md
 
-export BUILD CONFIG JOBS T AGAIN LINUX
+export BUILD CONFIG CONFIG_FROM JOBS T AGAIN LINUX
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -16,6 +16,8 @@ refresh:        ## take edits made in build/linux back into patches/ and the ove
 	@dev/refresh
 kernel: tree    ## build/x86_64/bzImage (CONFIG=debug: build/x86_64-debug/bzImage)
 	@dev/kernel
+deb: deps tree  ## Debian packages of kernel and tools, in build/deb
+	@dev/deb
 demo: deps      ## a VM survives an update of its host's kernel
 	@dev/demo
 test: deps      ## all suites (T=PATTERN: those that match; AGAIN=1: those that passed, too)
@@ -39,4 +41,4 @@ series-build: tree ## compile each patch of the series by itself
 clean:          ## remove build/
 	@dev/clean
 
-.PHONY: help deps tree refresh kernel demo test coverage mutants interop bench bench-plot shell series series-build clean
+.PHONY: help deps tree refresh kernel deb demo test coverage mutants interop bench bench-plot shell series series-build clean
