@@ -124,7 +124,7 @@ class Builder:
         return run("git", "interpret-trailers", "--no-divider",
                    "--trailer", f"Signed-off-by: {self._name} <{self._email}>", data=message.encode()).decode()
 
-    def build(self, patches, pristine):
+    def build(self, patches, pristine, release):
         """The base commit and one commit per patch, each with its overlay files."""
         overlay = [path for patch in patches for path in patch.overlay]
         names = "".join(f"{ROOT / path}\n" for path in overlay)
@@ -132,7 +132,7 @@ class Builder:
         files = {path: ("100755" if os.access(ROOT / path, os.X_OK) else "100644", blob)
                  for path, blob in zip(overlay, ids)}
         self.put(pristine)
-        commits = [self.commit(f"Linux {base('VERSION')}\n\nThe files that the series edits.\n")]
+        commits = [self.commit(f"Linux {release}\n\nThe files that the series edits.\n")]
         for patch in patches:
             self.apply(patch)
             self.put({path: files[path] for path in patch.overlay})

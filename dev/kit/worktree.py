@@ -3,8 +3,10 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from .common import BUILD, LINUX, ROOT, Failure, base, say, warn
 from .commits import (BASE_REF, BRANCH, BUILT_REF, Builder, blobs, git, git_line, identity,
@@ -13,7 +15,7 @@ from .series import MAINTAINERS, Series
 
 GIT = LINUX / ".git"
 BASE_FILES = GIT / "base-files"     # every path of the base; its mtime is when it was unpacked
-BASE_ID = GIT / "base-id"           # content hash of that base
+BASE_ID = GIT / "base-id"           # content hash of that base, or LINUX=PATH where nobody knows it
 PRISTINE = GIT / "pristine.json"    # {path: [mode, blob]} of the base files ever asked for
 INPUT = GIT / "input"               # what the commits were last made from
 
@@ -23,11 +25,37 @@ def fetch(directory):
         raise Failure("no base kernel source: see above")
 
 
+def release_of(tree):
+    """VERSION.PATCHLEVEL.SUBLEVEL of a kernel source, None if it does not say."""
+    text = (tree / "Makefile").read_text() if (tree / "Makefile").is_file() else ""
+    found = [re.search(rf"^{name} = (\d+)$", text, re.M) for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL")]
+    return ".".join(match.group(1) for match in found) if all(found) else None
+
+
+def named_by_user():
+    """What BASE_ID says of a base that LINUX= names and dev/base does not know."""
+    return f"LINUX={os.path.realpath(os.environ['LINUX'])}" if os.environ.get("LINUX") else None
+
+
+def base_id(tree):
+    return named_by_user() if release_of(tree) not in (None, base("VERSION")) else base("CONTENT_SHA256")
+
+
+def check_base():
+    """Was build/linux made from what would be unpacked now?"""
+    had = BASE_ID.read_text() if BASE_ID.exists() else base("CONTENT_SHA256")
+    named = os.environ.get("LINUX") or ""
+    if had.startswith("LINUX="):
+        if had != named_by_user():
+            raise Failure(f"{LINUX}: made from {had}: set that again, or run 'make clean'")
+    elif had != base("CONTENT_SHA256") or (os.path.isdir(named) and base_id(Path(named)) != had):
+        raise Failure(f"{LINUX}: made from another base: run 'make clean'")
+
+
 def unpack_base():
     """Unpack the base and make a repository of it, if that is not done yet."""
     if BASE_FILES.exists():
-        if BASE_ID.exists() and BASE_ID.read_text() != base("CONTENT_SHA256"):
-            raise Failure(f"{LINUX}: made from another base: run 'make clean'")
+        check_base()
         return
     if LINUX.exists():
         raise Failure(f"{LINUX}: not finished or not ours: remove it")
@@ -42,7 +70,7 @@ def unpack_base():
         subprocess.run(["git", "-C", fresh, "config", *setting.split("=")], check=True)
     # Only what the series touches is tracked: status and diff show just that.
     (fresh / ".git/info/exclude").write_text("*\n")
-    (fresh / ".git/base-id").write_text(base("CONTENT_SHA256"))
+    (fresh / ".git/base-id").write_text(base_id(fresh))
     (fresh / ".git/base-files").write_text("\n".join(sorted(listed)) + "\n")
     fresh.rename(LINUX)
 
@@ -83,7 +111,7 @@ def build_commits(series):
     touched = set().union(*(patch.touched() for patch in series.patches))
     if any(patch.merges_maintainers for patch in series.patches):
         touched.add(MAINTAINERS)
-    return Builder().build(series.patches, pristine(sorted(touched & in_base)))
+    return Builder().build(series.patches, pristine(sorted(touched & in_base)), release_of(LINUX) or base("VERSION"))
 
 
 def built():
