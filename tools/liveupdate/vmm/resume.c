@@ -27,7 +27,8 @@ static int claim_session(const struct options *options)
 		return dev;
 	session = liveupdate_claim_session(dev, options->name);
 	if (session == -EOPNOTSUPP) {
-		fprintf(stderr, "luo-vmm: resume: warning: this kernel takes no session back: one attempt\n");
+		fprintf(stderr, "luo-vmm: resume: warning: "
+			"this kernel takes no session back: there is one attempt\n");
 		session = liveupdate_retrieve_session(dev, options->name);
 	}
 	close(dev);
