@@ -451,6 +451,11 @@ static void run_before(const struct bench *b, __u64 n)
 	 */
 	ok(luo_write("/proc/sys/vm/percpu_pagelist_high_fraction", "1000000"),
 	   "percpu_pagelist_high_fraction");
+	/*
+	 * A host has been up for longer than its kernel takes to know how fast
+	 * its clocks are.
+	 */
+	sleep(3);
 	ok(luo_read_line("/proc/cmdline", line, sizeof(line)), "/proc/cmdline");
 	begin = now();
 	load_next(line);
