@@ -6,6 +6,7 @@ import os
 import re
 
 from .common import BUILD, LINUX, ROOT, Failure, base, run
+from .growing import Growth, grows
 from .series import MAINTAINERS, merge_maintainers
 
 BASE_REF, BUILT_REF, BRANCH = "refs/kit/base", "refs/kit/built", "refs/heads/series"
@@ -68,6 +69,11 @@ def blobs(ids):
     return found
 
 
+def growth_of(patches):
+    return Growth([(patch.overlay, patch.diff.decode(errors="replace")) for patch in patches],
+                  lambda path: (ROOT / path).read_text())
+
+
 class Builder:
     """Makes commits; knows nothing of the files on disk in build/linux."""
 
@@ -124,6 +130,13 @@ class Builder:
         return run("git", "interpret-trailers", "--no-divider",
                    "--trailer", f"Signed-off-by: {self._name} <{self._email}>", data=message.encode()).decode()
 
+    def put_grown(self, texts, before):
+        """Set those of {path: text} that are not as before."""
+        fresh = {path: text for path, text in texts.items() if before.get(path) != text}
+        self.put({path: ("100644", git_line("hash-object", "-w", "--stdin", data=text.encode()))
+                  for path, text in fresh.items()})
+        before.update(fresh)
+
     def build(self, patches, pristine, release):
         """The base commit and one commit per patch, each with its overlay files."""
         overlay = [path for patch in patches for path in patch.overlay]
@@ -131,11 +144,14 @@ class Builder:
         ids = git_line("hash-object", "-w", "--no-filters", "--stdin-paths", data=names.encode()).split()
         files = {path: ("100755" if os.access(ROOT / path, os.X_OK) else "100644", blob)
                  for path, blob in zip(overlay, ids)}
+        growth = growth_of(patches)
         self.put(pristine)
         commits = [self.commit(f"Linux {release}\n\nThe files that the series edits.\n")]
-        for patch in patches:
+        grown = {}
+        for at, patch in enumerate(patches):
             self.apply(patch)
-            self.put({path: files[path] for path in patch.overlay})
+            self.put({path: files[path] for path in patch.overlay if not grows(path)})
+            self.put_grown(growth.states(at), grown)
             if patch.merges_maintainers:
                 self.merge_maintainers()
             commits.append(self.commit(self.sign_off(patch.message), commits[-1]))

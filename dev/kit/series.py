@@ -2,6 +2,7 @@
 """patches/series: the ordered list of patches, the files each carries, its message."""
 
 import re
+from itertools import groupby
 
 from .common import BUILD, ROOT, Failure, run
 
@@ -15,8 +16,9 @@ TEMPLATE = "Subject: area: What the patch does\n\nThe problem, its consequence, 
 class Patch:
     """One patch: its message, its diff against the base, the files it carries."""
 
-    def __init__(self, name, carried):
+    def __init__(self, name, part, carried):
         self.name = name
+        self.part = part
         self.path = PATCHES / name
         self.merges_maintainers = MAINTAINERS in carried
         self.overlay = [path for path in carried if path != MAINTAINERS]
@@ -64,19 +66,21 @@ def overlay_files():
 
 
 def entries():
-    """(patch name, paths as written) for each entry of patches/series."""
-    found = []
+    """(patch name, part, paths as written) for each entry of patches/series."""
+    found, part = [], ""
     for number, line in enumerate((PATCHES / "series").read_text().splitlines(), 1):
         text = line.split("#")[0].rstrip()
         if not text:
             continue
         name, colon, rest = text.partition(":")
         if text[0].isspace() and found:
-            found[-1][1].extend(text.split())
+            found[-1][2].extend(text.split())
         elif colon and re.fullmatch(r"\d{4}-[\w.-]+\.patch", name):
-            found.append((name, rest.split()))
+            found.append((name, part, rest.split()))
+        elif re.fullmatch(r"\[[a-z-]+\]", text):
+            part = text[1:-1]
         else:
-            raise Failure(f"patches/series:{number}: not 'NNNN-slug.patch: path ...': {text.strip()}")
+            raise Failure(f"patches/series:{number}: not '[part]' or 'NNNN-slug.patch: path ...': {text.strip()}")
     return found
 
 
@@ -88,22 +92,27 @@ class Series:
         self.unfinished = []
         written = entries()
         self._files = overlay_files()
-        self._named = [path for _, paths in written for path in paths]
-        self.patches = [Patch(name, self._carried(name, paths)) for name, paths in written]
+        self._named = [path for *_, paths in written for path in paths]
+        self.patches = [Patch(name, part, self._carried(name, paths)) for name, part, paths in written]
         self._check_overlay()
         self._check_patches()
+        self._check_parts()
 
     def _carried(self, name, paths):
         carried = []
         for path in paths:
             if path.endswith("/"):
-                found = [f for f in self._files if f.startswith(path) and f not in self._named]
+                found = [f for f in self._files if f not in self._named and self._nearest(f) == path]
             else:
                 found = [path] if path == MAINTAINERS or path in self._files else []
             if not found:
                 self.errors.append(f"patches/series: {name}: {path}: no such file in the repository")
             carried += found
         return carried
+
+    def _nearest(self, file):
+        """The innermost directory of patches/series that the file is below."""
+        return max((path for path in self._named if path.endswith("/") and file.startswith(path)), key=len, default="")
 
     def _check_overlay(self):
         owner = {}
@@ -125,6 +134,20 @@ class Series:
                 self.errors.append(f"patches/{path.name}: not in patches/series")
         for patch in self.patches:
             self._check_patch(patch)
+
+    def parts(self):
+        """(part, its patches) in order; a part that is come back to is there twice."""
+        return [(part, list(patches)) for part, patches in groupby(self.patches, lambda patch: patch.part)]
+
+    def _check_parts(self):
+        names = [part for part, _ in self.parts()]
+        for name in dict.fromkeys(names):
+            if not name:
+                self.errors.append(f"patches/series: {self.patches[0].name}: in no part: name one before it: [part]")
+            elif names.count(name) > 1:
+                self.errors.append(f"patches/series: [{name}]: there twice: a part is posted in one piece")
+            elif not (PATCHES / f"cover-letter-{name}").exists():
+                self.errors.append(f"patches/cover-letter-{name}: missing: write the subject, an empty line, the text")
 
     def _check_patch(self, patch):
         if not patch.path.exists():

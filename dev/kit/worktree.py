@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from . import growing
 from .common import BUILD, LINUX, ROOT, Failure, base, say, warn
 from .commits import (BASE_REF, BRANCH, BUILT_REF, Builder, blobs, git, git_line, identity,
                       read_entry, tree_entries)
@@ -198,7 +199,7 @@ def lay_out(commits):
 
 def input_of(series):
     """Everything the commits depend on, to see whether there is anything to do."""
-    parts = [repr(identity()), (ROOT / "dev/base").read_text()]
+    parts = [repr(identity()), (ROOT / "dev/base").read_text(), Path(growing.__file__).read_text()]
     for patch in series.patches:
         parts.append(f"{patch.name}\n{patch.message}\n{patch.diff!r}\n{patch.merges_maintainers}")
         parts += [f"{path} {read_entry(ROOT / path)[:2]}" for path in patch.overlay]
