@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What is handed over while others work on it: kexec_handover.c. */
+
+#include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/kexec_handover.h>
+#include <linux/kthread.h>
+#include <linux/libfdt.h>
+#include <linux/mm.h>
+
+#include "../../kexec_handover_internal.h"
+#include "../../kexec_internal.h"
+#include "../kho_radix.h"
+#include "luo_test.h"
+
+#define BLOB_NAME	"kho-kunit"
+
+static int handover_init(struct kunit *test)
+{
+	if (!kho_is_enabled())
+		kunit_skip(test, "needs kho=on");
+	return 0;
+}
+
+/* ---- the tree ---- */
+
+struct adder {
+	void *blob;
+	int err;
+	struct completion done;
+};
+
+static int add_blob(void *arg)
+{
+	struct adder *adder = arg;
+
+	adder->err = kho_add_subtree(BLOB_NAME, adder->blob, PAGE_SIZE);
+	complete(&adder->done);
+	return 0;
+}
+
+static bool blob_is_in_tree(void)
+{
+	return fdt_subnode_offset(kho_test_tree(), 0, BLOB_NAME) >= 0;
+}
+
+static void tree_that_is_held_stays_as_it_is(struct kunit *test)
+{
+	struct adder adder = { .blob = kho_alloc_preserve(PAGE_SIZE) };
+	struct task_struct *task;
+	bool early;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, adder.blob);
+	init_completion(&adder.done);
+
+	kho_hold_tree();
+	task = kthread_run(add_blob, &adder, "kho_adder");
+	early = wait_for_completion_timeout(&adder.done, HZ / 10) ||
+		blob_is_in_tree();
+	kho_release_tree();
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	KUNIT_EXPECT_FALSE(test, early);
+	if (!early)
+		wait_for_completion(&adder.done);
+	KUNIT_EXPECT_EQ(test, adder.err, 0);
+	KUNIT_EXPECT_TRUE(test, blob_is_in_tree());
+
+	kho_remove_subtree(adder.blob);
+	KUNIT_EXPECT_FALSE(test, blob_is_in_tree());
+	kho_unpreserve_free(adder.blob);
+}
+
+/* ---- blocks that nobody restored ---- */
+
+/* As if the previous kernel had preserved it and nobody had restored it yet. */
+static void leave_unrestored(struct folio *folio)
+{
+	kho_mark_block(&folio->page, 0);
+	set_page_count(&folio->page, 0);
+	adjust_managed_page_count(&folio->page, -1);
+}
+
+static int forget_all_the_time(void *arg)
+{
+	while (!kthread_should_stop())
+		kho_forget_unclaimed();
+	return 0;
+}
+
+/* What became of a block that is restored and preserved again and again. */
+struct outcome {
+	unsigned int missing;
+	unsigned int lost;
+};
+
+static struct folio *restore_again_and_again(struct folio *folio,
+					     struct outcome *outcome)
+{
+	const unsigned long pfn = folio_pfn(folio);
+	unsigned int i;
+
+	for (i = 0; i < 100000; i++) {
+		leave_unrestored(folio);
+		folio = kho_restore_folio(PFN_PHYS(pfn));
+		if (!folio) {
+			outcome->missing++;
+			return NULL;
+		}
+		if (kho_preserve_folio(folio) ||
+		    !kho_radix_test(kho_test_map(), pfn, 0))
+			outcome->lost++;
+		if (!(i % 128))
+			cond_resched();
+	}
+
+	return folio;
+}
+
+static void block_preserved_again_is_not_forgotten(struct kunit *test)
+{
+	struct folio *folio = folio_alloc(GFP_KERNEL, 0);
+	struct outcome outcome = {};
+	struct task_struct *task;
+
+	KUNIT_ASSERT_NOT_NULL(test, folio);
+	KUNIT_ASSERT_EQ(test, kho_preserve_folio(folio), 0);
+	task = kthread_run(forget_all_the_time, NULL, "kho_forgetter");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+
+	folio = restore_again_and_again(folio, &outcome);
+	kthread_stop(task);
+
+	KUNIT_EXPECT_EQ(test, outcome.missing, 0);
+	KUNIT_EXPECT_EQ(test, outcome.lost, 0);
+	if (folio) {
+		kho_unpreserve_folio(folio);
+		folio_put(folio);
+	}
+}
+
+static void block_that_nobody_restored_is_forgotten(struct kunit *test)
+{
+	struct folio *folio = folio_alloc(GFP_KERNEL, 0);
+	unsigned long pfn;
+
+	KUNIT_ASSERT_NOT_NULL(test, folio);
+	pfn = folio_pfn(folio);
+	KUNIT_ASSERT_EQ(test, kho_preserve_folio(folio), 0);
+	leave_unrestored(folio);
+
+	kho_forget_unclaimed();
+	KUNIT_EXPECT_FALSE(test, kho_radix_test(kho_test_map(), pfn, 0));
+
+	folio = kho_restore_folio(PFN_PHYS(pfn));
+	KUNIT_ASSERT_NOT_NULL(test, folio);
+	folio_put(folio);
+}
+
+static struct kunit_case kho_handover_cases[] = {
+	KUNIT_CASE(tree_that_is_held_stays_as_it_is),
+	KUNIT_CASE(block_preserved_again_is_not_forgotten),
+	KUNIT_CASE(block_that_nobody_restored_is_forgotten),
+	{}
+};
+
+static struct kunit_suite kho_handover_suite = {
+	.name = "kho_handover",
+	.init = handover_init,
+	.test_cases = kho_handover_cases,
+};
+kunit_test_suite(kho_handover_suite);
