@@ -8,9 +8,14 @@
 #include <linux/kthread.h>
 #include <linux/libfdt.h>
 #include <linux/mm.h>
+#include <linux/string.h>
+#include <linux/utsname.h>
+
+#include <linux/kho/abi/kexec_metadata.h>
 
 #include "../../kexec_handover_internal.h"
 #include "../../kexec_internal.h"
+#include "../kho_metadata.h"
 #include "../kho_radix.h"
 #include "luo_test.h"
 
@@ -158,10 +163,50 @@ static void block_that_nobody_restored_is_forgotten(struct kunit *test)
 	folio_put(folio);
 }
 
+/* ---- who started this kernel ---- */
+
+static void metadata_is_as_the_format_says(struct kunit *test)
+{
+	struct kho_kexec_metadata next;
+	u32 word;
+
+	memset(&next, 0xff, sizeof(next));
+	kho_metadata_fill(&next, 41);
+	memcpy(&word, &next, 4);
+	KUNIT_EXPECT_EQ(test, word, 1);
+	KUNIT_EXPECT_STREQ(test, (char *)&next + 4, init_uts_ns.name.release);
+	KUNIT_EXPECT_NULL(test, memchr_inv((char *)&next + 4 + strlen((char *)&next + 4),
+					   0, 65 - strlen((char *)&next + 4)));
+	memcpy(&word, (char *)&next + 69, 4);
+	KUNIT_EXPECT_EQ(test, word, 42);
+
+	kho_metadata_fill(&next, U32_MAX);
+	KUNIT_EXPECT_EQ(test, next.count, U32_MAX);
+}
+
+static void metadata_that_is_damaged_is_not_believed(struct kunit *test)
+{
+	struct kho_kexec_metadata whole, m;
+
+	kho_metadata_fill(&whole, 0);
+	KUNIT_EXPECT_TRUE(test, kho_metadata_is_sane(&whole, sizeof(whole)));
+	KUNIT_EXPECT_TRUE(test, kho_metadata_is_sane(&whole, PAGE_SIZE));
+	KUNIT_EXPECT_FALSE(test, kho_metadata_is_sane(&whole, sizeof(whole) - 1));
+
+	m = whole;
+	m.version = 2;
+	KUNIT_EXPECT_FALSE(test, kho_metadata_is_sane(&m, sizeof(m)));
+	m = whole;
+	memset(m.release, 'x', sizeof(m.release));
+	KUNIT_EXPECT_FALSE(test, kho_metadata_is_sane(&m, sizeof(m)));
+}
+
 static struct kunit_case kho_handover_cases[] = {
 	KUNIT_CASE(tree_that_is_held_stays_as_it_is),
 	KUNIT_CASE(block_preserved_again_is_not_forgotten),
 	KUNIT_CASE(block_that_nobody_restored_is_forgotten),
+	KUNIT_CASE(metadata_is_as_the_format_says),
+	KUNIT_CASE(metadata_that_is_damaged_is_not_believed),
 	{}
 };
 

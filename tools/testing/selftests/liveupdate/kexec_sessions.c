@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include "kexec_scenarios.h"
@@ -102,6 +103,71 @@ static void check_number(const struct scenario *s)
 	CHECK_EQ(before + 1, info.number);
 	CHECK_OK(luo_finish(session));
 	save_number(s);
+}
+
+/* What handover itself tells the next kernel: who started it, and how many were started. */
+#define KEXEC_METADATA	"/kho/%s/sub_fdts/kexec-metadata"
+
+struct kexec_metadata {
+	__u32 version;
+	char release[65];
+	__u32 count;
+} __attribute__((packed));
+
+static int read_metadata(const char *direction, struct kexec_metadata *metadata)
+{
+	char path[80];
+	int fd, err = 0;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug" KEXEC_METADATA, direction);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (read(fd, metadata, sizeof(*metadata)) != sizeof(*metadata))
+		err = -EIO;
+	close(fd);
+	return err;
+}
+
+static void check_metadata(const char *direction, __u32 count, const char *release)
+{
+	struct kexec_metadata metadata;
+
+	CHECK_OK(read_metadata(direction, &metadata));
+	CHECK_EQ(1, metadata.version);
+	CHECK_EQ(count, metadata.count);
+	CHECK_EQ(0, memcmp(release, metadata.release, strlen(release) + 1));
+}
+
+/* The release of the kernel before this one is in a file. */
+static void count_kexecs(const struct scenario *s)
+{
+	struct kexec_metadata none;
+	struct utsname self;
+	int session, fd;
+
+	CHECK_OK(uname(&self));
+	if (stage == 1) {
+		CHECK_EQ(-ENOENT, read_metadata("in", &none));
+	} else {
+		char before[sizeof(self.release)] = "";
+
+		session = incoming(s);
+		CHECK_FD(session);
+		fd = luo_retrieve_fd(session, 1);
+		CHECK_FD(fd);
+		CHECK_EQ(sizeof(before), pread(fd, before, sizeof(before), 0));
+		check_metadata("in", stage - 1, before);
+		CHECK_OK(luo_finish(session));
+	}
+	check_metadata("out", stage, self.release);
+	if (stage == STAGES)
+		return;
+	session = outgoing(s);
+	CHECK_FD(session);
+	fd = luo_memfd(sizeof(self.release));
+	CHECK_EQ(sizeof(self.release), pwrite(fd, self.release, sizeof(self.release), 0));
+	CHECK_OK(luo_preserve(session, fd, 1));
 }
 
 static void check_counts(const struct scenario *s)
@@ -739,6 +805,8 @@ const struct scenario session_scenarios[] = {
 	{ .name = "blackout", .stage = { check_no_blackout, check_blackout, check_blackout } },
 	{ .name = "counts and state", .stage = { save_three_files, check_counts, check_gone } },
 	{ .name = "number", .stage = { save_number, check_number, check_number } },
+	{ .name = "kexecs are counted", .mainline = true,
+	  .stage = { count_kexecs, count_kexecs, count_kexecs } },
 	{ .name = "empty session", .stage = { save_nothing, check_nothing, check_gone } },
 	{ .name = "many sessions", .stage = { save_many_sessions, check_many_sessions } },
 	{ .name = "many files", .stage = { save_many_files, check_many_files } },
