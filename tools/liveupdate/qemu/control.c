@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The control socket: one request of one word, an answer that ends with `ok' or `error TEXT'. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "qemu.h"
+
+#define REQUEST_MS	2000
+#define REQUEST_LENGTH	32
+
+int socket_address(const char *directory, const char *name, const char *what,
+		   struct sockaddr_un *address)
+{
+	int len;
+
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	len = snprintf(address->sun_path, sizeof(address->sun_path), "%s/%s.%s",
+		       directory, name, what);
+	return len < (int)sizeof(address->sun_path) ? 0 : fail("%s: path too long", directory);
+}
+
+static bool is_served(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool served = fd >= 0 && !connect(fd, (const struct sockaddr *)address, sizeof(*address));
+
+	if (fd >= 0)
+		close(fd);
+	return served;
+}
+
+int control_listen(struct guest *guest)
+{
+	struct sockaddr_un address;
+
+	if (mkdir(guest->directory, 0700) && errno != EEXIST)
+		return fail_errno(errno, "%s", guest->directory);
+	if (socket_address(guest->directory, guest->name, "sock", &address))
+		return -1;
+	if (is_served(&address))
+		return fail("%s: the guest runs already", address.sun_path);
+	unlink(address.sun_path);
+	guest->control = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (guest->control < 0 ||
+	    bind(guest->control, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(guest->control, 8))
+		return fail_errno(errno, "%s", address.sun_path);
+	return 0;
+}
+
+/* ---- requests ---- */
+
+/* The guest goes on before anybody is told that it was not saved. */
+static int call_off(struct guest *guest)
+{
+	char reason[512];
+
+	snprintf(reason, sizeof(reason), "%s", fail_message());
+	if (guest_undo(guest))
+		return fail("%s; nor does it go on: %s", reason, strdupa(fail_message()));
+	return fail("%s", reason);
+}
+
+static int save(struct guest *guest)
+{
+	if (guest->shared->phase == PHASE_SAVED)
+		return fail("saved already");
+	if (guest_open_session(guest))
+		return -1;
+	guest->shared->phase = PHASE_SAVING;
+	if (keeper_start(guest)) {
+		guest_recover(guest);
+		return -1;
+	}
+	return guest_save(guest) ? call_off(guest) : 0;
+}
+
+static int cancel(struct guest *guest)
+{
+	if (guest->shared->phase != PHASE_SAVED)
+		return fail("not saved");
+	guest->shared->phase = PHASE_LOADING;
+	if (!guest_load(guest))
+		return 0;
+	guest->shared->phase = PHASE_SAVED;
+	return -1;
+}
+
+static int status(struct guest *guest)
+{
+	static const char * const phases[] = {
+		[PHASE_RUNNING] = "running", [PHASE_SAVING] = "saving", [PHASE_SAVED] = "saved",
+		[PHASE_LOADING] = "loading", [PHASE_STARTING] = "starting",
+	};
+
+	dprintf(guest->client, "name %s\nphase %s\nqemu %d\nleader %d\nkeeper %d\n", guest->name,
+		phases[guest->shared->phase], guest->shared->qemu, getpid(), guest->keeper);
+	return 0;
+}
+
+static int check(struct guest *guest)
+{
+	return guest->shared->phase == PHASE_SAVED ? 0 : guest_check(guest);
+}
+
+static const struct request {
+	const char *name;
+	int (*serve)(struct guest *guest);
+} requests[] = {
+	{ "check", check },
+	{ "save", save },
+	{ "cancel", cancel },
+	{ "status", status },
+};
+
+/* The client has so long; none keeps the others out. */
+static int read_request(int client, char text[REQUEST_LENGTH])
+{
+	struct pollfd readable = { .fd = client, .events = POLLIN };
+	size_t len = 0;
+	ssize_t got;
+
+	while (len < REQUEST_LENGTH - 1 && poll(&readable, 1, REQUEST_MS) == 1) {
+		got = read(client, text + len, 1);
+		if (got <= 0)
+			return -1;
+		if (text[len] == '\n') {
+			text[len] = '\0';
+			return 0;
+		}
+		len++;
+	}
+	return -1;
+}
+
+static void answer(struct guest *guest, int err)
+{
+	if (guest->client < 0)
+		return;
+	if (err)
+		dprintf(guest->client, "error %s\n", fail_message());
+	else
+		dprintf(guest->client, "ok\n");
+}
+
+void control_serve(struct guest *guest)
+{
+	const struct request *request;
+	char text[REQUEST_LENGTH];
+	int err = -1;
+
+	guest->client = accept4(guest->control, NULL, NULL, SOCK_CLOEXEC);
+	if (guest->client < 0)
+		return;
+	if (!read_request(guest->client, text)) {
+		request = FIND_ROW(requests, text);
+		err = request ? request->serve(guest) : fail("unknown request `%s'", text);
+	} else {
+		fail("no request");
+	}
+	answer(guest, err);
+	if (guest->client >= 0)
+		close(guest->client);
+	guest->client = -1;
+}
+
+/* ---- the client ---- */
+
+/* Prints the answer but for its last line, which is the verdict. */
+static int print_answer(FILE *in)
+{
+	char line[1024], *end;
+
+	while (fgets(line, sizeof(line), in)) {
+		end = strchr(line, '\n');
+		if (end)
+			*end = '\0';
+		if (!strcmp(line, "ok"))
+			return 0;
+		if (!strncmp(line, "error ", 6))
+			return fail("%s", line + 6);
+		puts(line);
+	}
+	return fail("luo-qemu ended before it answered");
+}
+
+int control_ask(const char *directory, const char *name, const char *verb)
+{
+	struct sockaddr_un address;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+	FILE *in;
+
+	if (socket_address(directory, name, "sock", &address))
+		return -1;
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fail_errno(errno, "%s", address.sun_path);
+	dprintf(fd, "%s\n", verb);
+	in = fdopen(fd, "r");
+	err = in ? print_answer(in) : fail_errno(errno, "socket");
+	if (in)
+		fclose(in);
+	return err;
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Names of guests, for --all: lists that are NULL at their end, or NULL. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "qemu.h"
+
+#define ENTRIES		64
+#define SOCKET		".sock"
+
+struct names {
+	char **list;
+	size_t count;
+};
+
+static int add_name(struct names *names, const char *name, size_t len)
+{
+	char **longer = realloc(names->list, (names->count + 2) * sizeof(*longer));
+
+	if (!longer)
+		return fail_errno(ENOMEM, "names of guests");
+	names->list = longer;
+	longer[names->count++] = strndup(name, len);
+	longer[names->count] = NULL;
+	return 0;
+}
+
+static bool is_ours(const struct liveupdate_session_entry *entry)
+{
+	return entry->state == LIVEUPDATE_SESSION_STATE_INCOMING &&
+	       !strncmp((const char *)entry->name, SESSION_PREFIX, strlen(SESSION_PREFIX));
+}
+
+char **names_of_sessions(void)
+{
+	struct liveupdate_session_entry entries[ENTRIES];
+	struct names names = { .list = calloc(1, sizeof(char *)) };
+	int dev = liveupdate_open(), count, i;
+	uint64_t cursor = 0;
+
+	if (dev < 0) {
+		fail("%s: %s", LIVEUPDATE_DEVICE, device_error(dev));
+		return NULL;
+	}
+	while ((count = liveupdate_list_sessions(dev, &cursor, entries, ENTRIES)) > 0) {
+		for (i = 0; i < count; i++) {
+			const char *name = (const char *)entries[i].name + strlen(SESSION_PREFIX);
+
+			if (is_ours(&entries[i]))
+				add_name(&names, name, strlen(name));
+		}
+	}
+	close(dev);
+	return names.list;
+}
+
+char **names_of_sockets(const char *directory)
+{
+	struct names names = { .list = calloc(1, sizeof(char *)) };
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+
+	/* No guest ran yet. */
+	while (dir && (entry = readdir(dir))) {
+		size_t len = strlen(entry->d_name);
+
+		if (len > strlen(SOCKET) && !strcmp(entry->d_name + len - strlen(SOCKET), SOCKET))
+			add_name(&names, entry->d_name, len - strlen(SOCKET));
+	}
+	if (dir)
+		closedir(dir);
+	return names.list;
+}

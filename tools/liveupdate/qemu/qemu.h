@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * luo-qemu: guests of an unmodified QEMU survive an update of their host.
+ *
+ * One process leads: it starts QEMU, serves the control socket, saves, resumes.
+ * From the moment a guest is being saved until it is with the next kernel, and
+ * while it is being resumed, the leader has a keeper: a copy of itself with the
+ * same files open, which leads if the leader dies. Guest memory and session are
+ * lost with their last file descriptor only.
+ */
+#ifndef LUO_QEMU_H
+#define LUO_QEMU_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cli.h"
+#include "libliveupdate.h"
+
+#define SESSION_PREFIX	"luo-qemu:"
+#define NAME_MAX_BYTES	48	/* so that the session's name has room for it */
+#define DIRECTORY	"/run/luo-qemu"
+
+/* Tokens of a session. Each memory of a guest has its own, from TOKEN_RAM on. */
+enum {
+	TOKEN_MANIFEST = 1,
+	TOKEN_STATE = 2,
+	TOKEN_RAM = 16,
+};
+
+#define RAM_MAX		64
+
+/* A memory backend of QEMU, which is a memfd of ours. */
+struct ram {
+	char id[64];
+	/* Where it stands in the arguments, or -1 if there it has no backend. */
+	int argument;
+	uint64_t size;
+	/* Bytes of a huge page, 0 for none. */
+	uint64_t huge;
+	/* Other properties of the backend, each with a comma before it. */
+	char *more;
+	int fd;
+};
+
+enum phase {
+	PHASE_RUNNING,		/* QEMU has the guest */
+	PHASE_SAVING,		/* QEMU has it, stopped for now */
+	PHASE_SAVED,		/* the session has it, QEMU has ended or will */
+	PHASE_LOADING,		/* our files have it, QEMU is reading them */
+	PHASE_STARTING,		/* QEMU has it, stopped, and its session is to end */
+};
+
+/* What leader and keeper both know. */
+struct shared {
+	enum phase phase;
+	pid_t qemu;
+	/* Whether the guest ran when it was saved. */
+	bool ran;
+	/* What an alias as `q35' meant when it was saved. */
+	char machine[64];
+};
+
+struct guest {
+	const char *name;
+	const char *directory;
+	char session_name[LIVEUPDATE_SESSION_NAME_LENGTH];
+	/* The program, and the user's arguments for it. */
+	const char *program;
+	char **arguments;
+	int argument_count;
+	char version[64];
+	struct ram rams[RAM_MAX];
+	int ram_count;
+	int manifest, state, session;
+	uint64_t state_bytes, digest;
+	/* The session came from the previous kernel. */
+	bool incoming;
+	struct shared *shared;
+	/* Readable once QEMU has ended; -1 if there is none. */
+	int qemu;
+	pid_t keeper;
+	int keeper_pipe;
+	int control, client;
+	/* Told once the guest runs; -1 if nobody waits. */
+	int ready;
+};
+
+/* ---- report.c: why a call failed, kept for whoever reports it ---- */
+
+/* These return -1. */
+int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int fail_errno(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *fail_message(void);
+
+/* ---- arguments.c ---- */
+
+/* Find the memories of the guest in the user's arguments. */
+int arguments_parse(struct guest *guest);
+/* A command line for QEMU; incoming: it waits for its state. Freed by arguments_free(). */
+char **arguments_make(const struct guest *guest, bool incoming);
+void arguments_free(char **arguments);
+
+/* ---- manifest.c: what it takes to start QEMU the same way ---- */
+
+int manifest_write(struct guest *guest);
+int manifest_read(struct guest *guest);
+
+/* ---- qmp.c ---- */
+
+struct qmp;
+
+/*
+ * A QEMU whose agents were all killed is in the way of another one. One that was
+ * resuming never ran its guest: resume ends it.
+ */
+int qmp_end_stale(struct guest *guest, bool resume);
+/* Connects to the guest's QEMU, waiting as long as that runs. NULL if it can't be had. */
+struct qmp *qmp_open(struct guest *guest);
+void qmp_close(struct qmp *qmp);
+/*
+ * Run a command, whose arguments it frees, with a file descriptor if that is
+ * not -1. Returns what it returned, the caller's to free, or NULL.
+ */
+json_t *qmp_ask(struct qmp *qmp, const char *command, json_t *arguments, int fd);
+int qmp_do(struct qmp *qmp, const char *command, json_t *arguments);
+
+/* ---- process.c: QEMU as a process ---- */
+
+int qemu_start(struct guest *guest, bool incoming);
+/* Find QEMU again, by its number. */
+void qemu_adopt(struct guest *guest);
+bool qemu_runs(const struct guest *guest);
+/* End it, if it runs, by this signal. */
+void qemu_end(struct guest *guest, int signal);
+/* The version that the program tells. */
+int qemu_version(const char *program, char *version, size_t size);
+
+/* ---- migrate.c: the state of devices, from QEMU and to it ---- */
+
+int migrate_out(struct guest *guest, struct qmp *qmp);
+int migrate_in(struct guest *guest, struct qmp *qmp);
+/* Leave no migration that would stop the guest again. */
+int migrate_cancel(struct guest *guest, struct qmp *qmp);
+/* To find damage before QEMU does: how large it is, and what of. */
+int state_digest(const struct guest *guest, uint64_t *bytes, uint64_t *digest);
+
+/* ---- keeper.c ---- */
+
+/* Returns true in the keeper, once the leader has died: then the keeper leads. */
+bool keeper_start(struct guest *guest);
+void keeper_dismiss(struct guest *guest);
+
+/* ---- lead.c ---- */
+
+/* Serve the guest until it has ended. */
+int lead(struct guest *guest);
+/* Settle what the leader that died has left. */
+void guest_recover(struct guest *guest);
+
+/* ---- save.c, resume.c ---- */
+
+int guest_save(struct guest *guest);
+/* Try what can be tried while the guest runs. */
+int guest_check(struct guest *guest);
+/* Goes ahead of a save, and of its keeper: both are to hold the session. */
+int guest_open_session(struct guest *guest);
+/* The guest of a save that failed goes on. */
+int guest_undo(struct guest *guest);
+/* Let QEMU load what our files hold, end the session, and let it run. */
+int guest_load(struct guest *guest);
+int guest_run_on(struct guest *guest);
+/* Get everything out of the guest's session. */
+int guest_claim(struct guest *guest);
+int ram_make(struct guest *guest);
+int memfd_make(const char *name, unsigned int flags);
+
+/* ---- names.c ---- */
+
+/* Guests that wait for an agent, and guests that have one. */
+char **names_of_sessions(void);
+char **names_of_sockets(const char *directory);
+
+/* ---- control.c ---- */
+
+int control_listen(struct guest *guest);
+/* Take a request and answer it. */
+void control_serve(struct guest *guest);
+/* The client's side. Returns an exit status. */
+int control_ask(const char *directory, const char *name, const char *verb);
+/* The path of a socket of the guest, in a buffer of the caller's. */
+struct sockaddr_un;
+int socket_address(const char *directory, const char *name, const char *what,
+		   struct sockaddr_un *address);
+
+#endif /* LUO_QEMU_H */

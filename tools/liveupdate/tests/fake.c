@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /dev/liveupdate without a kernel, for LD_PRELOAD: sessions are directories
+ * below $FAKE_LIVEUPDATE. A session is there as long as somebody has its lock
+ * open, as it is with the kernel. What it preserves are inode numbers: whoever
+ * plays the reboot looks for their content in the processes that hold them.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libliveupdate.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int (*real_open)(const char *path, int flags, ...);
+static int (*real_ioctl)(int fd, unsigned long command, ...);
+
+static __attribute__((constructor)) void find_real(void)
+{
+	real_open = dlsym(RTLD_NEXT, "open");
+	real_ioctl = dlsym(RTLD_NEXT, "ioctl");
+}
+
+static int answer(int err)
+{
+	errno = err;
+	return err ? -1 : 0;
+}
+
+/* The open file says which session it is. */
+static bool path_of(int fd, char path[PATH_MAX])
+{
+	char link[64];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, PATH_MAX - 1);
+	path[len > 0 ? len : 0] = '\0';
+	return len > 0;
+}
+
+static int lock_session(const char *way, const char *name)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", getenv("FAKE_LIVEUPDATE"), way, name);
+	if (!strcmp(way, "outgoing"))
+		mkdir(path, 0700);
+	strcat(path, "/lock");
+	fd = real_open(path, O_RDWR | O_CLOEXEC | (strcmp(way, "outgoing") ? 0 : O_CREAT), 0600);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+		close(fd);
+		errno = strcmp(way, "outgoing") ? EINVAL : EEXIST;
+		return -1;
+	}
+	return fd;
+}
+
+static int create(struct liveupdate_ioctl_create_session *arg)
+{
+	arg->fd = lock_session("outgoing", (const char *)arg->name);
+	return arg->fd < 0 ? -1 : 0;
+}
+
+static int retrieve_session(struct liveupdate_ioctl_retrieve_session *arg)
+{
+	arg->fd = lock_session("incoming", (const char *)arg->name);
+	return arg->fd < 0 ? -1 : 0;
+}
+
+static int list_sessions(struct liveupdate_ioctl_list_sessions *arg)
+{
+	struct liveupdate_session_entry *entries = (void *)(uintptr_t)arg->entries;
+	char path[PATH_MAX];
+	struct dirent *entry;
+	uint32_t count = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/incoming", getenv("FAKE_LIVEUPDATE"));
+	dir = arg->cursor ? NULL : opendir(path);
+	while (dir && count < arg->count && (entry = readdir(dir))) {
+		if (*entry->d_name == '.')
+			continue;
+		memset(&entries[count], 0, sizeof(*entries));
+		entries[count].state = LIVEUPDATE_SESSION_STATE_INCOMING;
+		strncpy((char *)entries[count++].name, entry->d_name,
+			LIVEUPDATE_SESSION_NAME_LENGTH - 1);
+	}
+	if (dir)
+		closedir(dir);
+	arg->count = count;
+	arg->cursor = 1;
+	return 0;
+}
+
+/* The file of a token, beside the lock. */
+static void token_path(char path[PATH_MAX], unsigned long long token)
+{
+	sprintf(strrchr(path, '/'), "/%llu", token);
+}
+
+/* FAKE_FAILS=TOKEN: this one can't be preserved. */
+static int preserve(char path[PATH_MAX], const struct liveupdate_session_preserve_fd *arg)
+{
+	const char *fails = getenv("FAKE_FAILS");
+	struct stat st;
+	FILE *file;
+
+	if (fails && strtoull(fails, NULL, 0) == arg->token)
+		return answer(EIO);
+	token_path(path, arg->token);
+	if (fstat(arg->fd, &st))
+		return -1;
+	file = fopen(path, "w");
+	if (!file)
+		return -1;
+	fprintf(file, "%llu\n", (unsigned long long)st.st_ino);
+	fclose(file);
+	return 0;
+}
+
+static int retrieve(char path[PATH_MAX], struct liveupdate_session_retrieve_fd *arg)
+{
+	struct stat st;
+	off_t at = 0;
+	int from;
+
+	token_path(path, arg->token);
+	from = real_open(path, O_RDONLY | O_CLOEXEC);
+	if (from < 0 || fstat(from, &st))
+		return -1;
+	arg->fd = memfd_create("retrieved", MFD_CLOEXEC);
+	while (at < st.st_size && sendfile(arg->fd, from, &at, st.st_size - at) > 0)
+		;
+	close(from);
+	return at == st.st_size ? 0 : answer(EIO);
+}
+
+static int finish(char path[PATH_MAX])
+{
+	char ended[PATH_MAX + 16];
+
+	*strrchr(path, '/') = '\0';
+	snprintf(ended, sizeof(ended), "%s/../../finished", path);
+	return rename(path, ended) ? answer(EINVAL) : 0;
+}
+
+static int session_ioctl(char path[PATH_MAX], unsigned long command, void *arg)
+{
+	switch (command) {
+	case LIVEUPDATE_SESSION_PRESERVE_FD:
+		return preserve(path, arg);
+	case LIVEUPDATE_SESSION_RETRIEVE_FD:
+		return retrieve(path, arg);
+	case LIVEUPDATE_SESSION_FINISH:
+		return finish(path);
+	case LIVEUPDATE_SESSION_SET_FLAGS:
+		return 0;
+	}
+	return answer(ENOTTY);
+}
+
+static int get_info(struct liveupdate_ioctl_get_info *info)
+{
+	info->features = LIVEUPDATE_FEATURE_KEEP_ON_CLOSE;
+	return 0;
+}
+
+static int device_ioctl(unsigned long command, void *arg)
+{
+	switch (command) {
+	case LIVEUPDATE_IOCTL_CREATE_SESSION:
+		return create(arg);
+	case LIVEUPDATE_IOCTL_RETRIEVE_SESSION:
+		return retrieve_session(arg);
+	case LIVEUPDATE_IOCTL_LIST_SESSIONS:
+		return list_sessions(arg);
+	case LIVEUPDATE_IOCTL_GET_INFO:
+		return get_info(arg);
+	}
+	return answer(ENOTTY);
+}
+
+int ioctl(int fd, unsigned long command, ...)
+{
+	char path[PATH_MAX];
+	va_list arguments;
+	void *arg;
+
+	va_start(arguments, command);
+	arg = va_arg(arguments, void *);
+	va_end(arguments);
+	if ((command >> 8 & 0xff) != LIVEUPDATE_IOCTL_TYPE || !path_of(fd, path))
+		return real_ioctl(fd, command, arg);
+	return strrchr(path, '/') && !strcmp(strrchr(path, '/'), "/lock") ?
+		session_ioctl(path, command, arg) : device_ioctl(command, arg);
+}
+
+int open(const char *path, int flags, ...)
+{
+	va_list arguments;
+	mode_t mode;
+
+	va_start(arguments, flags);
+	mode = va_arg(arguments, mode_t);
+	va_end(arguments);
+	if (!strcmp(path, LIVEUPDATE_DEVICE))
+		return real_open(getenv("FAKE_LIVEUPDATE"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return real_open(path, flags, mode);
+}
