@@ -115,6 +115,9 @@ static void find_formats(const struct bytes *kernel, struct formats *formats)
 #define BOOT_VERSION		0x206
 #define BOOT_PAYLOAD_OFFSET	0x248
 #define BOOT_PAYLOAD_LENGTH	0x24c
+#define BOOT_INIT_SIZE		0x260
+
+#define ARM64_IMAGE_SIZE	0x10
 
 static bool part_of(const struct bytes *image, size_t at, size_t len,
 		    struct bytes *part)
@@ -188,22 +191,38 @@ static bool is_kernel(const struct bytes *image)
 	       has_banner(image);
 }
 
-const char *image_formats(const char *path, struct formats *formats)
+/* Asked of an image as it is loaded: a bzImage unpacks itself. */
+static uint64_t memory_of(const struct bytes *loaded, const struct bytes *kernel)
 {
-	struct bytes image;
+	uint64_t told = 0;
+
+	if (bytes_have(loaded, BOOT_HEADER, "HdrS", 4))
+		told = le32(loaded, BOOT_INIT_SIZE);
+	else if (bytes_have(kernel, 0x38, "ARM\x64", 4))
+		told = le32(kernel, ARM64_IMAGE_SIZE);
+	return told > kernel->len ? told : kernel->len;
+}
+
+const char *image_read(const char *path, struct image *image)
+{
+	struct bytes loaded, kernel;
 	const char *error;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return strerror(errno);
-	error = map_file(fd, &image);
+	error = map_file(fd, &loaded);
 	close(fd);
-	error = error ?: find_kernel(&image);
 	if (error)
 		return error;
-	if (!is_kernel(&image))
+	kernel = loaded;
+	error = find_kernel(&kernel);
+	if (error)
+		return error;
+	if (!is_kernel(&kernel))
 		return "not a kernel image";
-	formats->count = 0;
-	find_formats(&image, formats);
+	image->formats.count = 0;
+	find_formats(&kernel, &image->formats);
+	image->memory = memory_of(&loaded, &kernel);
 	return NULL;
 }

@@ -3,6 +3,7 @@
 #define LUOCTL_IMAGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define IMAGE_FORMATS	64
 #define IMAGE_FORMAT_LENGTH	48
@@ -16,10 +17,17 @@ struct formats {
 bool formats_add(struct formats *formats, const char *name, int len);
 bool formats_has(const struct formats *formats, const char *name);
 
+struct image {
+	/* What the kernel can take over. */
+	struct formats formats;
+	/* Bytes of memory that it starts in, unpacked. */
+	uint64_t memory;
+};
+
 /*
- * Find the formats that the kernel in a bzImage, an arm64 Image or an EFI zboot
- * image can take over. Returns NULL, or says why it can't be told.
+ * Look into the kernel in a bzImage, an arm64 Image or an EFI zboot image.
+ * Returns NULL, or says why it can't be told.
  */
-const char *image_formats(const char *path, struct formats *formats);
+const char *image_read(const char *path, struct image *image);
 
 #endif /* LUOCTL_IMAGE_H */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "luoctl.h"
 
 #define SYSFS_ABI	SYSFS "abi"
+#define SYSFS_ROOM	SYSFS "image_room"
 #define DEBUGFS_SESSIONS	"/sys/kernel/debug/liveupdate/sessions"
 
 /* Formats of the running kernel's own structures. */
@@ -140,11 +142,12 @@ static void put_formats(const char *key, const struct formats *formats)
 	json_close(']');
 }
 
-static void print_formats_json(const struct formats *known, const struct formats *needed)
+static void print_image_json(const struct image *image, const struct formats *needed)
 {
 	json_open(NULL, '{');
-	put_formats("formats", known);
+	put_formats("formats", &image->formats);
 	put_formats("needed", needed);
+	json_number("memory", image->memory);
 	json_close('}');
 }
 
@@ -160,14 +163,15 @@ static void print_formats(const struct formats *known)
 
 int check_image(struct context *ctx, const char *path)
 {
-	struct formats needed = {}, known = {};
-	const char *error = image_formats(path, &known);
+	struct formats needed = {};
+	struct image image = {};
+	const char *error = image_read(path, &image);
 	int status;
 
 	if (error)
 		return fail(ctx, path, error);
 	if (!ctx->json)
-		print_formats(&known);
+		print_formats(&image.formats);
 	/* Ahead of what is said on stderr. */
 	if (!flush_output())
 		return fail_errno(ctx, "stdout", -errno);
@@ -175,10 +179,10 @@ int check_image(struct context *ctx, const char *path)
 	if (status != EXIT_DONE)
 		return status;
 	if (ctx->json)
-		print_formats_json(&known, &needed);
+		print_image_json(&image, &needed);
 	if (!flush_output())
 		return fail_errno(ctx, "stdout", -errno);
-	return compare(ctx, path, &known, &needed);
+	return compare(ctx, path, &image.formats, &needed);
 }
 
 #define KEXEC_OPTIONS	60
@@ -217,16 +221,68 @@ static int run_kexec(struct context *ctx, const char *path)
 	return fail(ctx, path, reason);
 }
 
+/* The file of an option of kexec that names an initrd, or NULL. */
+static const char *initrd_of(char **option)
+{
+	static const char * const names[] = { "--initrd", "--ramdisk" };
+	size_t i, len;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		len = strlen(names[i]);
+		if (strncmp(*option, names[i], len))
+			continue;
+		if ((*option)[len] == '=')
+			return *option + len + 1;
+		if (!(*option)[len])
+			return option[1];
+	}
+	return NULL;
+}
+
+static uint64_t initrd_bytes(char **option)
+{
+	const char *path;
+	struct stat st;
+
+	for (; *option; option++) {
+		path = initrd_of(option);
+		/* One that is not there is for kexec to name. */
+		if (path && !stat(path, &st))
+			return st.st_size;
+	}
+	return 0;
+}
+
+/* What does not fit is found out by the kernel that can't start, when it is too late. */
+static int check_room(struct context *ctx, const char *path, const struct image *image)
+{
+	uint64_t needed = image->memory + initrd_bytes(ctx->more), room;
+	char reason[160];
+
+	if (access(SYSFS_ROOM, F_OK))
+		return EXIT_DONE;
+	room = read_count(SYSFS_ROOM);
+	if (needed <= room)
+		return EXIT_DONE;
+	snprintf(reason, sizeof(reason),
+		 "needs %llu KiB with its initrd, there are %llu: boot with a larger kho_scratch=",
+		 (unsigned long long)(needed + 1023) >> 10, (unsigned long long)room >> 10);
+	return fail(ctx, path, reason);
+}
+
 int load_image(struct context *ctx, const char *path)
 {
-	struct formats needed = {}, known = {};
-	const char *error = image_formats(path, &known);
+	struct formats needed = {};
+	struct image image = {};
+	const char *error = image_read(path, &image);
 	int status;
 
 	if (error)
 		return fail(ctx, path, error);
 	status = find_held(ctx, &needed);
 	if (status == EXIT_DONE)
-		status = compare(ctx, path, &known, &needed);
+		status = compare(ctx, path, &image.formats, &needed);
+	if (status == EXIT_DONE)
+		status = check_room(ctx, path, &image);
 	return status == EXIT_DONE ? run_kexec(ctx, path) : status;
 }
