@@ -3,7 +3,8 @@
 
 #include <kunit/test.h>
 #include <linux/completion.h>
-#include <linux/delay.h>
+#include <linux/hrtimer.h>
+#include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/kthread.h>
 #include <linux/libfdt.h>
@@ -87,62 +88,81 @@ static void leave_unrestored(struct folio *folio)
 	adjust_managed_page_count(&folio->page, -1);
 }
 
-static int forget_all_the_time(void *arg)
-{
-	while (!kthread_should_stop())
-		kho_forget_unclaimed();
-	return 0;
-}
-
-/* What became of a block that is restored and preserved again and again. */
-struct outcome {
-	unsigned int missing;
-	unsigned int lost;
+/* A block that an interrupt restores and preserves again. */
+struct victim {
+	struct hrtimer timer;
+	struct folio *folio;
+	unsigned long pfn;
+	unsigned long *leaf;
+	u64 first_key;		/* of the leaf */
+	bool done;
 };
 
-static struct folio *restore_again_and_again(struct folio *folio,
-					     struct outcome *outcome)
+static unsigned int bit_of(const struct victim *v)
 {
-	const unsigned long pfn = folio_pfn(folio);
-	unsigned int i;
+	return kho_radix_key(v->pfn, 0) - v->first_key;
+}
 
-	for (i = 0; i < 100000; i++) {
-		leave_unrestored(folio);
-		folio = kho_restore_folio(PFN_PHYS(pfn));
-		if (!folio) {
-			outcome->missing++;
-			return NULL;
-		}
-		if (kho_preserve_folio(folio) ||
-		    !kho_radix_test(kho_test_map(), pfn, 0))
-			outcome->lost++;
-		if (!(i % 128))
-			cond_resched();
+static enum hrtimer_restart take_back(struct hrtimer *timer)
+{
+	struct victim *v = container_of(timer, struct victim, timer);
+
+	v->folio = kho_restore_folio(PFN_PHYS(v->pfn));
+	set_bit(bit_of(v), v->leaf);
+	smp_store_release(&v->done, true);
+	return HRTIMER_NORESTART;
+}
+
+static bool find_leaf(const struct kho_radix_node *node, void *arg)
+{
+	struct victim *v = arg;
+	u64 key = kho_radix_key(v->pfn, 0);
+
+	if (key < node->key || key - node->key >= kho_radix_span(node->level))
+		return false;
+	if (!node->level) {
+		v->leaf = phys_to_virt(node->pa);
+		v->first_key = node->key;
 	}
+	return true;
+}
 
-	return folio;
+/* Forgets the block again and again until it is somebody's. */
+static void forget_until_taken(struct victim *v, unsigned int delay_ns)
+{
+	v->done = false;
+	set_bit(bit_of(v), v->leaf);
+	leave_unrestored(v->folio);
+	hrtimer_start(&v->timer, ns_to_ktime(delay_ns), HRTIMER_MODE_REL_HARD);
+	while (!smp_load_acquire(&v->done))
+		kho_test_forget_block(v->first_key + bit_of(v), bit_of(v), v->leaf);
+	hrtimer_cancel(&v->timer);
 }
 
 static void block_preserved_again_is_not_forgotten(struct kunit *test)
 {
 	struct folio *folio = folio_alloc(GFP_KERNEL, 0);
-	struct outcome outcome = {};
-	struct task_struct *task;
+	struct victim *v = kunit_kzalloc(test, sizeof(*v), GFP_KERNEL);
+	unsigned int i, lost = 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, folio);
+	KUNIT_ASSERT_NOT_NULL(test, v);
 	KUNIT_ASSERT_EQ(test, kho_preserve_folio(folio), 0);
-	task = kthread_run(forget_all_the_time, NULL, "kho_forgetter");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	v->folio = folio;
+	v->pfn = folio_pfn(folio);
+	kho_radix_walk(kho_test_map(), find_leaf, v);
+	KUNIT_ASSERT_NOT_NULL(test, v->leaf);
+	hrtimer_setup(&v->timer, take_back, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
 
-	folio = restore_again_and_again(folio, &outcome);
-	kthread_stop(task);
-
-	KUNIT_EXPECT_EQ(test, outcome.missing, 0);
-	KUNIT_EXPECT_EQ(test, outcome.lost, 0);
-	if (folio) {
-		kho_unpreserve_folio(folio);
-		folio_put(folio);
+	for (i = 0; i < 2000 && v->folio; i++) {
+		forget_until_taken(v, 20000 + 37 * i);
+		lost += !test_bit(bit_of(v), v->leaf);
 	}
+
+	KUNIT_EXPECT_EQ(test, lost, 0);
+	KUNIT_ASSERT_PTR_EQ(test, v->folio, folio);
+	kho_unpreserve_folio(folio);
+	folio_put(folio);
 }
 
 static void block_that_nobody_restored_is_forgotten(struct kunit *test)
