@@ -22,8 +22,11 @@ struct tally {
 	bool frozen;
 };
 
+#define TALLY_MAGIC	0x31796c6c6174ULL
+
 /* What the next kernel reads. */
 struct tally_ser {
+	u64 magic;
 	u64 value;
 };
 
@@ -93,6 +96,7 @@ static int tally_preserve(struct liveupdate_file_op_args *args)
 	if (IS_ERR(ser))
 		return PTR_ERR(ser);
 
+	ser->magic = TALLY_MAGIC;
 	args->private_data = ser;
 	args->serialized_data = virt_to_phys(ser);
 	args->preserved_bytes = sizeof(*ser);
@@ -126,10 +130,18 @@ static void tally_unfreeze(struct liveupdate_file_op_args *args)
 
 /* ---- the new kernel's side ---- */
 
+/* A damaged handle may name a page of somebody else. */
+static struct tally_ser *tally_peek(u64 handle)
+{
+	struct tally_ser *ser = kho_peek(handle, sizeof(*ser));
+
+	return ser && ser->magic == TALLY_MAGIC ? ser : NULL;
+}
+
 /* Everything that can fail comes before the preserved page is given up. */
 static int tally_retrieve(struct liveupdate_file_op_args *args)
 {
-	struct tally_ser *ser = kho_peek(args->serialized_data, sizeof(*ser));
+	struct tally_ser *ser = tally_peek(args->serialized_data);
 	struct tally *tally;
 	struct file *file;
 
@@ -145,8 +157,7 @@ static int tally_retrieve(struct liveupdate_file_op_args *args)
 	file = anon_inode_getfile("[tally]", &tally_fops, tally, O_RDWR);
 	if (IS_ERR(file)) {
 		kfree(tally);
-		/* Too many files or no memory: it may be better next time. */
-		return -ENOMEM;
+		return PTR_ERR(file);
 	}
 	kho_restore_free(ser);
 	args->file = file;
@@ -156,8 +167,7 @@ static int tally_retrieve(struct liveupdate_file_op_args *args)
 static void tally_finish(struct liveupdate_file_op_args *args)
 {
 	if (args->retrieve_status != 1)
-		kho_restore_free(kho_peek(args->serialized_data,
-					  sizeof(struct tally_ser)));
+		kho_restore_free(tally_peek(args->serialized_data));
 }
 
 static const struct liveupdate_file_ops tally_luo_ops = {

@@ -33,6 +33,20 @@ struct module;
 		"liveupdate-reads: " _formats
 
 /**
+ * enum liveupdate_retry - What it means that retrieve failed.
+ * @LIVEUPDATE_RETRY_BY_ERRNO: -ENOMEM, -ENODEV, -EPROBE_DEFER, -EAGAIN, -EBUSY,
+ *                             -EMFILE, -ENFILE, -EINTR, -ERESTARTSYS and -ELOOP
+ *                             may pass, any other error is final.
+ * @LIVEUPDATE_RETRY_LATER:    It may pass: nothing has changed.
+ * @LIVEUPDATE_RETRY_NEVER:    It is final.
+ */
+enum liveupdate_retry {
+	LIVEUPDATE_RETRY_BY_ERRNO,
+	LIVEUPDATE_RETRY_LATER,
+	LIVEUPDATE_RETRY_NEVER,
+};
+
+/**
  * struct liveupdate_file_op_args - What a file operation is told.
  * @handler:         Handler the operation belongs to.
  * @session:         Session of the file, locked; for
@@ -42,11 +56,13 @@ struct module;
  *                   error it ended with.
  * @file:            The file; set by retrieve. NULL in finish if the file was
  *                   never retrieved.
- * @serialized_data: Set by preserve, handed over, read by retrieve and finish.
+ * @serialized_data: Set by preserve, handed over, read by retrieve and finish. 0
+ *                   in finish if retrieve said -EBADMSG.
  * @private_data:    The handler's own; kept for the life of the file in this
  *                   kernel, not handed over.
  * @preserved_bytes: Memory preserved for the file, may be set by preserve;
  *                   shown to the operator.
+ * @retry:           May be set by a retrieve that fails.
  */
 struct liveupdate_file_op_args {
 	struct liveupdate_file_handler *handler;
@@ -56,6 +72,7 @@ struct liveupdate_file_op_args {
 	u64 serialized_data;
 	void *private_data;
 	u64 preserved_bytes;
+	enum liveupdate_retry retry;
 };
 
 /**
@@ -67,23 +84,31 @@ struct liveupdate_file_op_args {
  * @unpreserve:   Undo preserve. Required.
  * @freeze:       The jump is near and userspace can no longer change the
  *                session: save what only now is final. May change
- *                @serialized_data. In order of preservation.
+ *                @serialized_data. Files that depend on others come before
+ *                these, else in order of preservation.
  * @unfreeze:     The jump was called off; undo a freeze that succeeded, and
  *                what it did to @serialized_data. In reverse order.
- * @retrieve:     Make the file from @serialized_data and set @file. After
- *                -ENOMEM or -ENODEV it is called again if userspace asks again
- *                and must find everything as it was; any other error is final,
- *                and @serialized_data is what then is left to finish, or to
- *                hand over again. Required.
+ * @settle:       Every file is frozen, every device was shut down, and the jump
+ *                is next. Can't fail, and must not sleep: no other CPU runs any
+ *                more, and no lock is held. In the order of freeze.
+ * @unsettle:     The jump failed after all; undo settle. In reverse order, and
+ *                under the same conditions: no device works any more.
+ * @retrieve:     Make the file from @serialized_data and set @file. An error
+ *                that may pass (see enum liveupdate_retry) has changed nothing,
+ *                and it is called again when somebody asks again. After one
+ *                that is final, @serialized_data is what is left to finish, or
+ *                to hand over again. Required.
  * @can_finish:   Say if finish may be called now. Asked for all files of the
  *                session before the first is finished.
  * @finish:       Release what the handler still holds, and everything that was
- *                preserved if the file was never retrieved. Required.
+ *                preserved if the file was never retrieved, as far as it makes
+ *                sense. Newest file first. Required.
  * @get_id:       Identity of the thing behind the file, so that it can't be
  *                preserved twice. Default: the struct file itself.
  * @owner:        Module of the handler; pinned while it has files.
  *
- * Context: process context, may sleep, with the session's lock held.
+ * Context: process context, may sleep, with the session's lock held; but for
+ * settle and unsettle.
  */
 struct liveupdate_file_ops {
 	bool (*can_preserve)(struct liveupdate_file_handler *handler,
@@ -92,6 +117,8 @@ struct liveupdate_file_ops {
 	void (*unpreserve)(struct liveupdate_file_op_args *args);
 	int (*freeze)(struct liveupdate_file_op_args *args);
 	void (*unfreeze)(struct liveupdate_file_op_args *args);
+	void (*settle)(struct liveupdate_file_op_args *args);
+	void (*unsettle)(struct liveupdate_file_op_args *args);
 	int (*retrieve)(struct liveupdate_file_op_args *args);
 	bool (*can_finish)(struct liveupdate_file_op_args *args);
 	void (*finish)(struct liveupdate_file_op_args *args);
@@ -190,6 +217,8 @@ static inline bool liveupdate_enabled(void)
 }
 
 int liveupdate_reboot(void);
+void liveupdate_settle(void);
+void liveupdate_unsettle(void);
 
 int liveupdate_register_file_handler(struct liveupdate_file_handler *fh);
 void liveupdate_unregister_file_handler(struct liveupdate_file_handler *fh);
@@ -225,6 +254,14 @@ static inline bool liveupdate_enabled(void)
 static inline int liveupdate_reboot(void)
 {
 	return 0;
+}
+
+static inline void liveupdate_settle(void)
+{
+}
+
+static inline void liveupdate_unsettle(void)
+{
 }
 
 static inline int

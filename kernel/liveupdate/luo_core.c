@@ -280,6 +280,30 @@ int liveupdate_reboot(void)
 	return luo_freeze(&luo_instance, luo_image_ready(kexec_image));
 }
 
+/**
+ * liveupdate_settle - The jump is next.
+ *
+ * Tells the handlers that want to know.
+ *
+ * Context: as machine_kexec(): no other CPU runs any more; must not sleep.
+ */
+void liveupdate_settle(void)
+{
+	if (liveupdate_enabled() && luo_instance.frozen)
+		luo_files_settle(&luo_instance);
+}
+
+/**
+ * liveupdate_unsettle - Undo liveupdate_settle(): the jump failed after all.
+ *
+ * Context: as liveupdate_settle().
+ */
+void liveupdate_unsettle(void)
+{
+	if (liveupdate_enabled() && luo_instance.frozen)
+		luo_files_unsettle(&luo_instance);
+}
+
 /* ---- life ---- */
 
 static int luo_root_make(struct luo *luo, const struct luo_root_ser *incoming)
@@ -310,6 +334,8 @@ static int luo_root_make(struct luo *luo, const struct luo_root_ser *incoming)
 int luo_init(struct luo *luo, const struct luo_memory *memory,
 	     const struct luo_root_ser *incoming)
 {
+	unsigned int i;
+
 	*luo = (struct luo) { .memory = memory, .exclusive = true };
 	init_rwsem(&luo->gate);
 	init_waitqueue_head(&luo->thawed);
@@ -319,7 +345,8 @@ int luo_init(struct luo *luo, const struct luo_memory *memory,
 	INIT_LIST_HEAD(&luo->flbs);
 	mutex_init(&luo->lock);
 	luo->next_seq = 1;
-	INIT_LIST_HEAD(&luo->freeze_files);
+	for (i = 0; i < LUO_DEPENDENCY_DEPTH; i++)
+		INIT_LIST_HEAD(&luo->freeze_files[i]);
 	luo_chain_init(&luo->chain, memory, sizeof(struct luo_session_ser),
 		       incoming ? incoming->sessions : 0);
 	return luo_root_make(luo, incoming);

@@ -85,7 +85,9 @@ void luo_file_set_init(struct luo_file_set *files, struct luo *luo, u64 incoming
 	files->next_seq = 1;
 	files->count = count;
 	files->read = false;
+	files->disordered = false;
 	INIT_LIST_HEAD(&files->retrieved);
+	files->calling = NULL;
 	files->depth = 0;
 	luo_chain_init(&files->chain, luo->memory, sizeof(struct luo_file_ser),
 		       incoming);
@@ -194,7 +196,7 @@ void luo_file_write_record(const struct luo_file *f)
 
 	record = luo_slot_record(&f->session->files.chain, &f->slot);
 	memcpy(record->handler, f->handler->compatible, sizeof(record->handler));
-	record->data = f->data;
+	record->data = luo_file_is_engaged(f) ? f->outgoing.data : f->incoming.data;
 	record->token = f->token;
 }
 
@@ -219,15 +221,15 @@ void luo_file_handler_name(const struct luo_file *f,
 }
 
 /**
- * luo_file_unpin - A driver no longer depends on a file.
- * @session: Session, locked.
- * @token:   Token of the file.
+ * luo_file_put_dependent - A file no longer depends on another.
+ * @session: Session of both, locked.
+ * @token:   Token of the other.
  */
-void luo_file_unpin(struct liveupdate_session *session, u64 token)
+void luo_file_put_dependent(struct liveupdate_session *session, u64 token)
 {
 	struct luo_file *f = luo_file_find(&session->files, token);
 
 	lockdep_assert_held(&session->lock);
-	if (f && !WARN_ON_ONCE(!f->pins))
-		f->pins--;
+	if (f && !WARN_ON_ONCE(!f->dependents))
+		f->dependents--;
 }

@@ -10,6 +10,12 @@ static inline struct luo *luo_of(const struct luo_file *f)
 	return f->session->luo;
 }
 
+/* Its handler has preserved it in this kernel. */
+static inline bool luo_file_is_engaged(const struct luo_file *f)
+{
+	return f->state == LUO_FILE_PRESERVED || f->state == LUO_FILE_FROZEN;
+}
+
 /* ---- luo_handler.c ---- */
 
 struct liveupdate_file_handler *luo_handler_get(struct luo *luo,
@@ -17,10 +23,13 @@ struct liveupdate_file_handler *luo_handler_get(struct luo *luo,
 struct liveupdate_file_handler *luo_handler_for_file(struct luo *luo,
 						     struct file *file);
 void luo_handler_put(struct liveupdate_file_handler *fh);
+int luo_op_retrieve(struct luo_file *f, bool *final);
 int luo_op_call(struct luo_file *f, const char *name,
-		int (*op)(struct liveupdate_file_op_args *args));
+		int (*call)(struct liveupdate_file_op_args *args));
 void luo_op_call_void(struct luo_file *f, const char *name,
-		      void (*op)(struct liveupdate_file_op_args *args));
+		      void (*call)(struct liveupdate_file_op_args *args));
+void luo_op_call_alone(struct luo_file *f, const char *name,
+		       void (*call)(struct liveupdate_file_op_args *args));
 bool luo_op_can_finish(struct luo_file *f);
 
 /* ---- luo_file.c ---- */
@@ -30,6 +39,6 @@ struct luo_file *luo_file_alloc(struct liveupdate_session *session, u64 token,
 struct luo_file *luo_file_insert(struct luo_file *f);
 void luo_file_erase(struct luo_file *f);
 void luo_file_write_record(const struct luo_file *f);
-void luo_file_unpin(struct liveupdate_session *session, u64 token);
+void luo_file_put_dependent(struct liveupdate_session *session, u64 token);
 
 #endif /* _LUO_FILE_H */

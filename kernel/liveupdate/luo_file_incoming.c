@@ -24,7 +24,7 @@ static int luo_file_from_record(struct liveupdate_session *session,
 	luo_slot_own(&f->slot, block, index);
 	record = luo_slot_record(&session->files.chain, &f->slot);
 	f->token = record->token;
-	f->data = record->data;
+	f->incoming.data = record->data;
 	if (!luo_name_valid(record->handler))
 		f->state = LUO_FILE_DAMAGED;
 
@@ -116,25 +116,6 @@ static void luo_file_drop_retrieved(struct luo_file *f)
 	luo->retrieved_files--;
 }
 
-static bool luo_errno_is_transient(int err)
-{
-	return err == -ENOMEM || err == -ENODEV || err == -EINTR ||
-	       err == -ERESTARTSYS || err == -ELOOP;
-}
-
-static int luo_file_call_retrieve(struct luo_file *f)
-{
-	struct luo_file_set *files = &f->session->files;
-	int err;
-
-	f->retrieving = true;
-	files->depth++;
-	err = luo_op_call(f, "retrieve", f->handler->ops->retrieve);
-	files->depth--;
-	f->retrieving = false;
-	return err;
-}
-
 /* For good: what the handler has used up is not handed over again. */
 static void luo_file_fail(struct luo_file *f, int err)
 {
@@ -147,22 +128,21 @@ static void luo_file_fail(struct luo_file *f, int err)
 
 static int luo_file_retrieve_now(struct luo_file *f)
 {
+	struct luo_file_set *files = &f->session->files;
 	int err = luo_file_bind(f);
+	bool final;
 
 	if (err)
 		return err;
 
-	err = luo_file_call_retrieve(f);
-	if (!err && IS_ERR_OR_NULL(f->file)) {
-		f->file = NULL;
-		err = -EIO;
-	}
-	if (luo_errno_is_transient(err)) {
-		luo_file_unbind(f);
-		return err;
-	}
+	files->depth++;
+	err = luo_op_retrieve(f, &final);
+	files->depth--;
 	if (err) {
-		luo_file_fail(f, err);
+		if (final)
+			luo_file_fail(f, err);
+		else
+			luo_file_unbind(f);
 		return err;
 	}
 	f->state = LUO_FILE_RETRIEVED;
@@ -194,10 +174,7 @@ int luo_file_retrieve(struct liveupdate_session *session, u64 token,
 	case LUO_FILE_FAILED:
 		return f->retrieve_status;
 	case LUO_FILE_INCOMING:
-		/* Records may tell a handler to ask for its own file, or for all. */
-		if (f->retrieving)
-			return -EBADMSG;
-		if (session->files.depth == LUO_RETRIEVE_DEPTH)
+		if (session->files.depth == LUO_DEPENDENCY_DEPTH)
 			return -ELOOP;
 		err = luo_file_retrieve_now(f);
 		if (err)
@@ -216,6 +193,7 @@ static int luo_file_can_finish(struct luo_file *f)
 
 	if (f->state == LUO_FILE_DAMAGED)
 		return 0;
+	/* Dependents are files of this session, which are finished before. */
 	if (f->pins)
 		return -EBUSY;
 
@@ -225,15 +203,22 @@ static int luo_file_can_finish(struct luo_file *f)
 	return luo_op_can_finish(f) ? 0 : -EBUSY;
 }
 
+static void luo_file_end(struct luo_file *f)
+{
+	/* What makes no sense names nothing that may be freed. */
+	if (f->retrieve_status == -EBADMSG)
+		f->incoming.data = 0;
+	luo_op_call_void(f, "finish", f->handler->ops->finish);
+	luo_flb_files_finish(luo_of(f), f->handler);
+	if (f->state == LUO_FILE_RETRIEVED)
+		luo_file_drop_retrieved(f);
+}
+
 static void luo_file_finish_one(struct luo_file *f)
 {
 	luo_file_erase(f);
-	if (f->state != LUO_FILE_DAMAGED) {
-		luo_op_call_void(f, "finish", f->handler->ops->finish);
-		luo_flb_files_finish(luo_of(f), f->handler);
-	}
-	if (f->state == LUO_FILE_RETRIEVED)
-		luo_file_drop_retrieved(f);
+	if (f->handler)
+		luo_file_end(f);
 	luo_file_unbind(f);
 	if (f->file)
 		fput(f->file);
@@ -254,7 +239,7 @@ static void luo_file_set_unbind(struct luo_file_set *files)
 }
 
 /**
- * luo_file_set_finish - Finish every file of an incoming session.
+ * luo_file_set_finish - Finish every file of an incoming session, newest first.
  * @session: Session, locked, its files read.
  *
  * Return: 0, or -EBUSY or -ENODEV and nothing was finished.
@@ -277,7 +262,7 @@ int luo_file_set_finish(struct liveupdate_session *session)
 		}
 		cond_resched();
 	}
-	while ((node = rb_first(&files->by_seq))) {
+	while ((node = files->newest)) {
 		luo_file_finish_one(rb_entry(node, struct luo_file, by_seq));
 		cond_resched();
 	}
@@ -319,22 +304,34 @@ void luo_file_set_forget(struct liveupdate_session *session)
  * @token:   Token of the file.
  * @file:    Gets the file with a reference.
  *
- * The session can't be finished until liveupdate_put_file_incoming().
+ * Inside of a file operation the file must be an older one. It is not finished
+ * before the one that asked, which is to call liveupdate_put_file_incoming() in
+ * an operation, finish at the latest. Elsewhere, the session can't be finished
+ * until liveupdate_put_file_incoming().
  *
  * Context: process context, with @session locked as said above.
- * Return: 0 or an errno of ioctl(LIVEUPDATE_SESSION_RETRIEVE_FD).
+ * Return: 0 or an errno of ioctl(LIVEUPDATE_SESSION_RETRIEVE_FD). -EBADMSG also
+ * if the file is not older than the one that asks.
  */
 int liveupdate_get_file_incoming(struct liveupdate_session *session, u64 token,
 				 struct file **file)
 {
+	struct luo_file *f = luo_file_find(&session->files, token);
+	const struct luo_file *asker = session->files.calling;
 	int err;
 
 	lockdep_assert_held(&session->lock);
+	/* Records may tell a handler to ask for its own file, or in a circle. */
+	if (f && asker && f->seq >= asker->seq)
+		return -EBADMSG;
 	err = luo_file_retrieve(session, token, file);
 	if (err)
 		return err;
 
-	luo_file_find(&session->files, token)->pins++;
+	if (asker)
+		f->dependents++;
+	else
+		f->pins++;
 	return 0;
 }
 EXPORT_SYMBOL_GPL(liveupdate_get_file_incoming);
@@ -344,10 +341,16 @@ EXPORT_SYMBOL_GPL(liveupdate_get_file_incoming);
  * @session: Session.
  * @token:   Token of the file; its reference is not dropped.
  *
- * Context: as liveupdate_get_file_incoming().
+ * Context: as liveupdate_get_file_incoming(): in a file operation if that was.
  */
 void liveupdate_put_file_incoming(struct liveupdate_session *session, u64 token)
 {
-	luo_file_unpin(session, token);
+	struct luo_file *f = luo_file_find(&session->files, token);
+
+	lockdep_assert_held(&session->lock);
+	if (session->files.calling)
+		luo_file_put_dependent(session, token);
+	else if (f && !WARN_ON_ONCE(!f->pins))
+		f->pins--;
 }
 EXPORT_SYMBOL_GPL(liveupdate_put_file_incoming);

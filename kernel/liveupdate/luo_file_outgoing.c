@@ -64,8 +64,20 @@ static void luo_file_release_id(struct luo_file *f)
 	list_del_init(&f->freeze_node);
 }
 
+static void luo_file_list_freezable(struct luo_file *f)
+{
+	struct luo *luo = luo_of(f);
+
+	if (!f->handler->ops->freeze && !f->handler->ops->settle)
+		return;
+
+	guard(mutex)(&luo->lock);
+	list_add_tail(&f->freeze_node, &luo->freeze_files[f->height]);
+}
+
 static int luo_file_engage(struct luo_file *f)
 {
+	enum luo_file_state before = f->state;
 	struct luo *luo = luo_of(f);
 	int err;
 
@@ -77,20 +89,19 @@ static int luo_file_engage(struct luo_file *f)
 	if (err)
 		goto err_release_id;
 
+	f->outgoing = (struct luo_keep) {};
+	f->height = 0;
+	f->state = LUO_FILE_PRESERVED;
 	err = luo_op_call(f, "preserve", f->handler->ops->preserve);
 	if (err)
 		goto err_unpreserve_flbs;
 
-	if (f->handler->ops->freeze) {
-		mutex_lock(&luo->lock);
-		list_add_tail(&f->freeze_node, &luo->freeze_files);
-		mutex_unlock(&luo->lock);
-	}
-	f->state = LUO_FILE_PRESERVED;
+	luo_file_list_freezable(f);
 	luo_file_write_record(f);
 	return 0;
 
 err_unpreserve_flbs:
+	f->state = before;
 	luo_flb_files_unpreserve(luo, f->handler);
 err_release_id:
 	luo_file_release_id(f);
@@ -100,7 +111,6 @@ err_release_id:
 static void luo_file_disengage(struct luo_file *f)
 {
 	luo_op_call_void(f, "unpreserve", f->handler->ops->unpreserve);
-	f->private_data = NULL;
 	f->preserved_bytes = 0;
 	luo_flb_files_unpreserve(luo_of(f), f->handler);
 	luo_file_release_id(f);
@@ -160,14 +170,25 @@ err_free:
 	return err;
 }
 
+/* The record of the newest file comes in its place. */
+static void luo_file_set_disorder(struct luo_file_set *files, struct luo *luo)
+{
+	files->disordered = true;
+	guard(mutex)(&luo->lock);
+	luo->disordered = true;
+}
+
 static void luo_file_unpreserve_one(struct luo_file *f)
 {
 	struct liveupdate_session *session = f->session;
+	struct luo_file_set *files = &session->files;
 
+	if (files->newest != &f->by_seq && !files->disordered)
+		luo_file_set_disorder(files, session->luo);
 	luo_file_erase(f);
 	luo_file_disengage(f);
-	luo_chain_remove(&session->files.chain, &f->slot);
-	WRITE_ONCE(session->files.count, session->files.count - 1);
+	luo_chain_remove(&files->chain, &f->slot);
+	WRITE_ONCE(files->count, files->count - 1);
 	luo_session_sync(session, -1);
 	luo_handler_put(f->handler);
 	fput(f->file);
@@ -179,7 +200,7 @@ static void luo_file_unpreserve_one(struct luo_file *f)
  * @session: Session, locked.
  * @token:   Token of the file.
  *
- * Return: 0, -ENOENT, or -EBUSY if a driver depends on the file.
+ * Return: 0, -ENOENT, or -EBUSY if another file depends on it.
  */
 int luo_file_unpreserve(struct liveupdate_session *session, u64 token)
 {
@@ -187,7 +208,7 @@ int luo_file_unpreserve(struct liveupdate_session *session, u64 token)
 
 	if (!f)
 		return -ENOENT;
-	if (f->pins)
+	if (f->dependents)
 		return -EBUSY;
 
 	luo_file_unpreserve_one(f);
@@ -210,12 +231,50 @@ void luo_file_set_unpreserve(struct liveupdate_session *session)
 
 /* ---- reboot ---- */
 
+/* The next kernel finishes files in the order of their records, backwards. */
+static void luo_file_set_put_in_order(struct liveupdate_session *session)
+{
+	struct luo_file_set *files = &session->files;
+	struct rb_node *node = rb_first(&files->by_seq);
+	struct luo_block *block;
+	u32 i;
+
+	guard(mutex)(&session->lock);
+	if (!files->disordered)
+		return;
+
+	list_for_each_entry(block, &files->chain.blocks, node) {
+		for (i = 0; i < block->ser->count; i++, node = rb_next(node)) {
+			struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
+
+			luo_slot_own(&f->slot, block, i);
+			luo_file_write_record(f);
+		}
+	}
+	files->disordered = false;
+}
+
+static void luo_files_put_in_order(struct luo *luo)
+{
+	struct rb_node *node;
+
+	if (!luo->disordered)
+		return;
+
+	for (node = rb_first(&luo->by_seq); node; node = rb_next(node))
+		luo_file_set_put_in_order(rb_entry(node, struct liveupdate_session,
+						   by_seq));
+	luo->disordered = false;
+}
+
 static int luo_file_freeze(struct luo_file *f)
 {
-	int err;
+	const struct liveupdate_file_ops *ops = f->handler->ops;
+	int err = 0;
 
 	guard(mutex)(&f->session->lock);
-	err = luo_op_call(f, "freeze", f->handler->ops->freeze);
+	if (ops->freeze)
+		err = luo_op_call(f, "freeze", ops->freeze);
 	if (err) {
 		pr_warn("session %s: token %llu: freeze failed: %pe\n",
 			f->session->name, f->token, ERR_PTR(err));
@@ -223,44 +282,65 @@ static int luo_file_freeze(struct luo_file *f)
 	}
 	f->state = LUO_FILE_FROZEN;
 	luo_file_write_record(f);
+	if (ops->settle)
+		luo_of(f)->settles = true;
 	return 0;
 }
 
 static void luo_file_unfreeze(struct luo_file *f)
 {
+	const struct liveupdate_file_ops *ops;
+
 	guard(mutex)(&f->session->lock);
-	if (f->handler->ops->unfreeze)
-		luo_op_call_void(f, "unfreeze", f->handler->ops->unfreeze);
+	if (f->state != LUO_FILE_FROZEN)
+		return;
+	ops = f->handler->ops;
+	if (ops->freeze && ops->unfreeze)
+		luo_op_call_void(f, "unfreeze", ops->unfreeze);
 	f->state = LUO_FILE_PRESERVED;
 	luo_file_write_record(f);
 }
 
+/* Who depends on others first, else oldest first. */
+#define luo_for_each_freezable(_luo, _height, _f)				\
+	for ((_height) = LUO_DEPENDENCY_DEPTH; (_height)-- > 0;)		\
+		list_for_each_entry(_f, &(_luo)->freeze_files[_height], freeze_node)
+
+#define luo_for_each_freezable_reverse(_luo, _height, _f)			\
+	for ((_height) = 0; (_height) < LUO_DEPENDENCY_DEPTH; (_height)++)	\
+		list_for_each_entry_reverse(_f, &(_luo)->freeze_files[_height],	\
+					    freeze_node)
+
 /**
- * luo_files_unfreeze - Undo luo_files_freeze(), newest file first.
+ * luo_files_unfreeze - Undo luo_files_freeze(), in reverse order.
  * @luo: Instance, frozen.
  */
 void luo_files_unfreeze(struct luo *luo)
 {
+	unsigned int height;
 	struct luo_file *f;
 
-	list_for_each_entry_reverse(f, &luo->freeze_files, freeze_node) {
-		if (f->state == LUO_FILE_FROZEN)
-			luo_file_unfreeze(f);
-	}
+	luo_for_each_freezable_reverse(luo, height, f)
+		luo_file_unfreeze(f);
+	luo->settles = false;
 }
 
 /**
- * luo_files_freeze - Freeze every file that asks for it, oldest first.
- * @luo: Instance, frozen: the list of files can't change.
+ * luo_files_freeze - Freeze every file that asks for it.
+ * @luo: Instance, frozen: the lists of files can't change.
+ *
+ * Files that depend on others before these, else oldest first.
  *
  * Return: 0, or the first failure, after those frozen were unfrozen.
  */
 int luo_files_freeze(struct luo *luo)
 {
+	unsigned int height;
 	struct luo_file *f;
 	int err;
 
-	list_for_each_entry(f, &luo->freeze_files, freeze_node) {
+	luo_files_put_in_order(luo);
+	luo_for_each_freezable(luo, height, f) {
 		err = luo_file_freeze(f);
 		if (err) {
 			luo_files_unfreeze(luo);
@@ -270,24 +350,44 @@ int luo_files_freeze(struct luo *luo)
 	return 0;
 }
 
-static int luo_file_carry(struct luo_file *f)
+/**
+ * luo_files_settle - The jump is next: tell the handlers that want to know.
+ * @luo: Instance, its files frozen. Nothing else runs.
+ */
+void luo_files_settle(struct luo *luo)
 {
-	int err;
+	unsigned int height;
+	struct luo_file *f;
 
-	f->retrieved_data = f->data;
-	f->retrieved_private = f->private_data;
-	err = luo_file_engage(f);
-	if (err)
-		f->private_data = f->retrieved_private;
-	return err;
+	if (!luo->settles)
+		return;
+	luo_for_each_freezable(luo, height, f) {
+		if (f->handler->ops->settle)
+			luo_op_call_alone(f, "settle", f->handler->ops->settle);
+	}
 }
 
-/* The handler finds again what it left in retrieve. */
+/**
+ * luo_files_unsettle - Undo luo_files_settle(), in reverse order.
+ * @luo: Instance; as for luo_files_settle().
+ */
+void luo_files_unsettle(struct luo *luo)
+{
+	unsigned int height;
+	struct luo_file *f;
+
+	if (!luo->settles)
+		return;
+	luo_for_each_freezable_reverse(luo, height, f) {
+		if (f->handler->ops->unsettle)
+			luo_op_call_alone(f, "unsettle",
+					  f->handler->ops->unsettle);
+	}
+}
+
 static void luo_file_uncarry(struct luo_file *f)
 {
 	luo_file_disengage(f);
-	f->data = f->retrieved_data;
-	f->private_data = f->retrieved_private;
 	f->state = LUO_FILE_RETRIEVED;
 	luo_file_write_record(f);
 }
@@ -304,7 +404,7 @@ int luo_file_set_carry(struct liveupdate_session *session)
 	int err;
 
 	list_for_each_entry(f, &session->files.retrieved, retrieved_node) {
-		err = luo_file_carry(f);
+		err = luo_file_engage(f);
 		if (err) {
 			pr_warn("session %s: token %llu was retrieved, not finished, and can't be preserved again: %pe\n",
 				session->name, f->token, ERR_PTR(err));
@@ -347,7 +447,8 @@ static struct luo_file *luo_file_find_outgoing(struct liveupdate_session *sessio
 	node = rb_find(&key, &luo->by_id, luo_file_cmp_id_key);
 	if (node)
 		found = rb_entry(node, struct luo_file, by_id);
-	if (found && found->session != session)
+	/* Who asks for itself is not preserved yet. */
+	if (found && (found->session != session || found == session->files.calling))
 		found = NULL;
 	mutex_unlock(&luo->lock);
 	luo_handler_put(key.handler);
@@ -357,26 +458,32 @@ static struct luo_file *luo_file_find_outgoing(struct liveupdate_session *sessio
 /**
  * liveupdate_get_token_outgoing - Find under which token a file is preserved.
  * @session: Session of the file operation that asks.
- * @file:    A file the caller depends on.
+ * @file:    A file that the one of the operation depends on.
  * @token:   Gets its token.
  *
- * The file can't be unpreserved alone until
- * liveupdate_put_token_outgoing(): call that in the unpreserve operation.
+ * The file is frozen after the one that depends on it. It can't be unpreserved
+ * alone until liveupdate_put_token_outgoing(): call that in the unpreserve
+ * operation.
  *
  * Context: inside a file operation of @session.
- * Return: 0, or -ENOENT if the file is not in @session.
+ * Return: 0; -ENOENT if the file is not in @session; -ELOOP if too many files
+ * in a row depend on the next.
  */
 int liveupdate_get_token_outgoing(struct liveupdate_session *session,
 				  struct file *file, u64 *token)
 {
-	struct luo_file *f;
+	struct luo_file *f, *asker = session->files.calling;
 
 	lockdep_assert_held(&session->lock);
 	f = luo_file_find_outgoing(session, file);
 	if (!f)
 		return -ENOENT;
+	if (f->height + 1 == LUO_DEPENDENCY_DEPTH)
+		return -ELOOP;
 
-	f->pins++;
+	if (asker)
+		asker->height = max(asker->height, f->height + 1);
+	f->dependents++;
 	*token = f->token;
 	return 0;
 }
@@ -391,6 +498,6 @@ EXPORT_SYMBOL_GPL(liveupdate_get_token_outgoing);
  */
 void liveupdate_put_token_outgoing(struct liveupdate_session *session, u64 token)
 {
-	luo_file_unpin(session, token);
+	luo_file_put_dependent(session, token);
 }
 EXPORT_SYMBOL_GPL(liveupdate_put_token_outgoing);

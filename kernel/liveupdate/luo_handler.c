@@ -72,6 +72,15 @@ void luo_handler_unregister(struct luo *luo, struct liveupdate_file_handler *fh)
 }
 
 /**
+ * luo_handler_put - End luo_handler_get() or luo_handler_for_file().
+ * @fh: Handler.
+ */
+void luo_handler_put(struct liveupdate_file_handler *fh)
+{
+	module_put(fh->ops->owner);
+}
+
+/**
  * luo_handler_get - Find the handler of a record.
  * @luo:  Instance.
  * @name: Name in the record, valid.
@@ -108,73 +117,119 @@ struct liveupdate_file_handler *luo_handler_for_file(struct luo *luo,
 			continue;
 		if (fh->ops->can_preserve(fh, file))
 			return fh;
-		module_put(fh->ops->owner);
+		luo_handler_put(fh);
 	}
 	return NULL;
 }
 
-/**
- * luo_handler_put - End luo_handler_get() or luo_handler_for_file().
- * @fh: Handler.
- */
-void luo_handler_put(struct liveupdate_file_handler *fh)
-{
-	module_put(fh->ops->owner);
-}
-
 /* ---- callbacks ---- */
 
-static struct liveupdate_file_op_args luo_file_args(const struct luo_file *f)
+static struct luo_keep *luo_file_keep(struct luo_file *f)
 {
+	return luo_file_is_engaged(f) ? &f->outgoing : &f->incoming;
+}
+
+static struct liveupdate_file_op_args luo_file_args(struct luo_file *f)
+{
+	const struct luo_keep *keep = luo_file_keep(f);
+
 	return (struct liveupdate_file_op_args) {
 		.handler = f->handler,
 		.session = f->session,
 		.retrieve_status = f->retrieve_status,
 		.file = f->file,
-		.serialized_data = f->data,
-		.private_data = f->private_data,
+		.serialized_data = keep->data,
+		.private_data = keep->private_data,
 		.preserved_bytes = f->preserved_bytes,
 	};
 }
 
-static u64 luo_op_begin(const struct luo_file *f)
-{
-	lockdep_assert_held(&f->session->lock);
+struct luo_op {
+	const char *name;
+	struct luo_file *outer;
+	u64 begin;
+};
 
+static u64 luo_trace_begin(void)
+{
 	return trace_liveupdate_file_op_enabled() ? local_clock() : 0;
 }
 
-static void luo_op_end(const struct luo_file *f, const char *op, int err,
-		       u64 begin)
+static void luo_trace_end(const struct luo_file *f, const char *name, int err,
+			  u64 begin)
 {
 	if (begin)
-		trace_liveupdate_file_op(op, f->session->name, f->token,
+		trace_liveupdate_file_op(name, f->session->name, f->token,
 					 f->handler->compatible, err,
 					 local_clock() - begin);
 }
 
+/* Operations that wait for those of other files are on the stack. */
+static struct luo_op luo_op_begin(struct luo_file *f, const char *name)
+{
+	struct luo_file_set *files = &f->session->files;
+	struct luo_op op = { .name = name, .outer = files->calling };
+
+	lockdep_assert_held(&f->session->lock);
+	files->calling = f;
+	op.begin = luo_trace_begin();
+	return op;
+}
+
+static void luo_op_end(const struct luo_file *f, const struct luo_op *op, int err)
+{
+	luo_trace_end(f, op->name, err, op->begin);
+	f->session->files.calling = op->outer;
+}
+
+static bool luo_errno_may_pass(int err)
+{
+	switch (err) {
+	case -ENOMEM:
+	case -ENODEV:
+	case -EPROBE_DEFER:
+	case -EAGAIN:
+	case -EBUSY:
+	case -EMFILE:
+	case -ENFILE:
+	case -EINTR:
+	case -ERESTARTSYS:
+	case -ELOOP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool luo_retry_later(enum liveupdate_retry retry, int err)
+{
+	if (retry == LIVEUPDATE_RETRY_BY_ERRNO)
+		return luo_errno_may_pass(err);
+	return retry == LIVEUPDATE_RETRY_LATER;
+}
+
 /**
- * luo_op_call - Call back a handler.
- * @f:    File of a locked session.
- * @name: Name of the operation.
- * @op:   Operation.
+ * luo_op_retrieve - Let a handler make its file.
+ * @f:     Incoming file of a locked session.
+ * @final: Gets whether an error is; then what the handler has used up is not
+ *         handed over again.
  *
- * One that fails changes nothing but what is its own, which includes what
- * retrieve was given.
- *
- * Return: what @op returned.
+ * Return: 0, or an errno and there is no file.
  */
-int luo_op_call(struct luo_file *f, const char *name,
-		int (*op)(struct liveupdate_file_op_args *args))
+int luo_op_retrieve(struct luo_file *f, bool *final)
 {
 	struct liveupdate_file_op_args args = luo_file_args(f);
-	u64 begin = luo_op_begin(f);
-	int err = op(&args);
+	struct luo_op op = luo_op_begin(f, "retrieve");
+	int err = f->handler->ops->retrieve(&args);
 
-	luo_op_end(f, name, err, begin);
-	f->private_data = args.private_data;
-	if (!err || f->state == LUO_FILE_INCOMING)
-		f->data = args.serialized_data;
+	luo_op_end(f, &op, err);
+	f->incoming.data = args.serialized_data;
+	f->incoming.private_data = args.private_data;
+	*final = !luo_retry_later(args.retry, err);
+	if (!err && IS_ERR_OR_NULL(args.file)) {
+		*final = true;
+		err = -EIO;
+	}
 	if (err)
 		return err;
 
@@ -184,21 +239,67 @@ int luo_op_call(struct luo_file *f, const char *name,
 }
 
 /**
+ * luo_op_call - Call back a handler.
+ * @f:    File of a locked session.
+ * @name: Name of the operation.
+ * @call: Operation.
+ *
+ * One that fails changes nothing but what is its own.
+ *
+ * Return: what @call returned.
+ */
+int luo_op_call(struct luo_file *f, const char *name,
+		int (*call)(struct liveupdate_file_op_args *args))
+{
+	struct liveupdate_file_op_args args = luo_file_args(f);
+	struct luo_op op = luo_op_begin(f, name);
+	struct luo_keep *keep = luo_file_keep(f);
+	int err = call(&args);
+
+	luo_op_end(f, &op, err);
+	keep->private_data = args.private_data;
+	if (err)
+		return err;
+
+	keep->data = args.serialized_data;
+	f->preserved_bytes = args.preserved_bytes;
+	return 0;
+}
+
+/**
  * luo_op_call_void - Call back a handler for what can't fail.
  * @f:    File of a locked session.
  * @name: Name of the operation.
- * @op:   Operation.
+ * @call: Operation.
  */
 void luo_op_call_void(struct luo_file *f, const char *name,
-		      void (*op)(struct liveupdate_file_op_args *args))
+		      void (*call)(struct liveupdate_file_op_args *args))
 {
 	struct liveupdate_file_op_args args = luo_file_args(f);
-	u64 begin = luo_op_begin(f);
+	struct luo_op op = luo_op_begin(f, name);
+	struct luo_keep *keep = luo_file_keep(f);
 
-	op(&args);
-	luo_op_end(f, name, 0, begin);
-	f->private_data = args.private_data;
-	f->data = args.serialized_data;
+	call(&args);
+	luo_op_end(f, &op, 0);
+	keep->private_data = args.private_data;
+	keep->data = args.serialized_data;
+}
+
+/**
+ * luo_op_call_alone - Call back a handler when nothing else runs any more.
+ * @f:    Frozen file. Whoever holds the lock of its session does not go on.
+ * @name: Name of the operation.
+ * @call: Operation.
+ */
+void luo_op_call_alone(struct luo_file *f, const char *name,
+		       void (*call)(struct liveupdate_file_op_args *args))
+{
+	struct liveupdate_file_op_args args = luo_file_args(f);
+	u64 begin = luo_trace_begin();
+
+	call(&args);
+	luo_trace_end(f, name, 0, begin);
+	f->outgoing.private_data = args.private_data;
 }
 
 /**
@@ -210,11 +311,11 @@ void luo_op_call_void(struct luo_file *f, const char *name,
 bool luo_op_can_finish(struct luo_file *f)
 {
 	struct liveupdate_file_op_args args = luo_file_args(f);
-	u64 begin = luo_op_begin(f);
+	struct luo_op op = luo_op_begin(f, "can_finish");
 	bool can = true;
 
 	if (f->handler->ops->can_finish)
 		can = f->handler->ops->can_finish(&args);
-	luo_op_end(f, "can_finish", can ? 0 : -EBUSY, begin);
+	luo_op_end(f, &op, can ? 0 : -EBUSY);
 	return can;
 }

@@ -36,6 +36,9 @@
 struct luo;
 struct seq_file;
 
+/* So many files in a row may depend on the next; the stack is finite. */
+#define LUO_DEPENDENCY_DEPTH	8
+
 /*
  * Where records live. The real one is KHO; tests have their own that fails on
  * demand.
@@ -111,6 +114,12 @@ enum luo_file_state {
 	LUO_FILE_DAMAGED,	/* record makes no sense */
 };
 
+/* What a handler keeps of a file: for the next kernel, and for itself. */
+struct luo_keep {
+	u64 data;
+	void *private_data;
+};
+
 struct luo_file {
 	struct liveupdate_session *session;
 	enum luo_file_state state;
@@ -124,18 +133,17 @@ struct luo_file {
 	/* Module pinned; NULL while an incoming record waits for its handler. */
 	struct liveupdate_file_handler *handler;
 	struct file *file;
-	u64 data;
-	void *private_data;
+	/* From preserve to unpreserve, and as the file came in. */
+	struct luo_keep outgoing;
+	struct luo_keep incoming;
 	u64 preserved_bytes;
-	/* In retrieve, which may ask for other files. */
-	bool retrieving;
 	struct list_head retrieved_node;
-	/* What retrieve left, while the file is preserved anew for reboot(). */
-	u64 retrieved_data;
-	void *retrieved_private;
 
-	/* Drivers that depend on this file. */
+	/* Files of the session that depend on this one, and drivers that use it. */
+	unsigned int dependents;
 	unsigned int pins;
+	/* How many files in a row it depends on. */
+	unsigned int height;
 
 	/* Under luo::lock, while preserved. */
 	struct rb_node by_id;
@@ -156,14 +164,15 @@ struct luo_file_set {
 	struct luo_chain chain;
 	/* Incoming: every record has its luo_file. */
 	bool read;
+	/* Outgoing: the records do not have the order of by_seq any more. */
+	bool disordered;
 	/* Retrieved and not finished; what a file depends on comes before it. */
 	struct list_head retrieved;
+	/* The file whose operation runs. */
+	struct luo_file *calling;
 	/* How many retrieves wait for each other. */
 	unsigned int depth;
 };
-
-/* A chain of files that depend on each other is not longer; the stack is finite. */
-#define LUO_RETRIEVE_DEPTH	8
 
 void luo_file_set_init(struct luo_file_set *files, struct luo *luo, u64 incoming,
 		       u64 count);
@@ -180,6 +189,8 @@ int luo_file_unpreserve(struct liveupdate_session *session, u64 token);
 void luo_file_set_unpreserve(struct liveupdate_session *session);
 int luo_files_freeze(struct luo *luo);
 void luo_files_unfreeze(struct luo *luo);
+void luo_files_settle(struct luo *luo);
+void luo_files_unsettle(struct luo *luo);
 int luo_file_set_carry(struct liveupdate_session *session);
 void luo_file_set_uncarry(struct liveupdate_session *session);
 
@@ -329,9 +340,13 @@ struct luo {
 	struct luo_count count[LUO_DIRECTIONS];
 	/* Files in sessions not finished that exist in this kernel. */
 	u64 retrieved_files;
+	/* There may be outgoing sessions whose files are disordered. */
+	bool disordered;
 	struct rb_root by_id;
-	/* Files whose handler has freeze, oldest first. */
-	struct list_head freeze_files;
+	/* Files to freeze or to settle, by height, oldest first. */
+	struct list_head freeze_files[LUO_DEPENDENCY_DEPTH];
+	/* Frozen: there are files to settle. */
+	bool settles;
 
 	/* /dev/liveupdate */
 	bool exclusive;

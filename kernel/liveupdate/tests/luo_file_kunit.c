@@ -351,33 +351,6 @@ static void tokens_that_come_in_no_order_are_found(struct kunit *test)
 	seq_buf_clear(&t->log.seq);
 }
 
-/* ---- drivers that depend on files ---- */
-
-static void file_that_a_driver_depends_on_stays(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	struct liveupdate_session *s = luo_test_create(t, "s");
-	struct liveupdate_session *other = luo_test_create(t, "other");
-	struct file *file = luo_test_file(t, h, 5);
-	u64 token = 0;
-
-	KUNIT_ASSERT_EQ(test, luo_test_preserve(s, file, 5), 0);
-	mutex_lock(&other->lock);
-	KUNIT_EXPECT_EQ(test, liveupdate_get_token_outgoing(other, file, &token), -ENOENT);
-	mutex_unlock(&other->lock);
-
-	mutex_lock(&s->lock);
-	KUNIT_EXPECT_EQ(test, liveupdate_get_token_outgoing(s, luo_test_file(t, h, 6),
-							    &token), -ENOENT);
-	KUNIT_EXPECT_EQ(test, liveupdate_get_token_outgoing(s, file, &token), 0);
-	KUNIT_EXPECT_EQ(test, token, 5);
-	KUNIT_EXPECT_EQ(test, luo_file_unpreserve(s, 5), -EBUSY);
-	liveupdate_put_token_outgoing(s, token);
-	KUNIT_EXPECT_EQ(test, luo_file_unpreserve(s, 5), 0);
-	mutex_unlock(&s->lock);
-}
-
 /* ---- in the next kernel ---- */
 
 /* Hands over session "s" with tokens 1 to @n of @h. */
@@ -420,8 +393,8 @@ static void files_come_back_in_any_order(struct kunit *test)
 	luo_test_expect_log(t, "h.retrieve:3 h.retrieve:1 h.retrieve:2");
 
 	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
-	luo_test_expect_first(t, "h.can_finish:1 h.can_finish:2 h.can_finish:3 h.finish:1");
-	luo_test_expect_log(t, "h.finish:2 h.finish:3");
+	luo_test_expect_first(t, "h.can_finish:1 h.can_finish:2 h.can_finish:3 h.finish:3");
+	luo_test_expect_log(t, "h.finish:2 h.finish:1");
 	luo_test_expect_handed_over(t, "");
 	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
 	luo_session_close(s);
@@ -449,8 +422,8 @@ static void files_never_retrieved_are_freed_by_finish(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
 	seq_buf_clear(&t->log.seq);
 	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
-	luo_test_expect_first(t, "h.can_finish:1 h.can_finish:2 h.can_finish:3 h.free:1");
-	luo_test_expect_log(t, "h.finish:2 h.free:3");
+	luo_test_expect_first(t, "h.can_finish:1 h.can_finish:2 h.can_finish:3 h.free:3");
+	luo_test_expect_log(t, "h.finish:2 h.free:1");
 	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
 	luo_session_close(s);
 }
@@ -495,7 +468,7 @@ static void record_waits_for_its_handler(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
 	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
-	luo_test_expect_log(t, "h.retrieve:1 h.can_finish:1 h.can_finish:2 h.finish:1 h.free:2");
+	luo_test_expect_log(t, "h.retrieve:1 h.can_finish:1 h.can_finish:2 h.free:2 h.finish:1");
 	luo_session_close(s);
 }
 
@@ -503,14 +476,24 @@ struct retrieve_row {
 	const char *name;
 	int err;
 	bool again;
+	enum liveupdate_retry retry;
 };
 
 static const struct retrieve_row retrieve_rows[] = {
 	{ "want of memory may pass", -ENOMEM, true },
 	{ "a missing device may come", -ENODEV, true },
+	{ "a driver may be probed later", -EPROBE_DEFER, true },
+	{ "a device may be ready later", -EAGAIN, true },
+	{ "a device may be free later", -EBUSY, true },
+	{ "fds of the process may be closed", -EMFILE, true },
+	{ "files of the machine may be closed", -ENFILE, true },
 	{ "a signal is no verdict", -EINTR, true },
+	{ "nor is one that restarts", -ERESTARTSYS, true },
 	{ "damaged is damaged", -EBADMSG, false },
-	{ "the handler's error is final", -EUCLEAN, false },
+	{ "another error is final", -EUCLEAN, false },
+	{ "not if the handler says so", -EUCLEAN, true, LIVEUPDATE_RETRY_LATER },
+	{ "want of memory is final if the handler says so", -ENOMEM, false,
+	  LIVEUPDATE_RETRY_NEVER },
 };
 KUNIT_ARRAY_PARAM_DESC(retrieve, retrieve_rows, name);
 
@@ -518,9 +501,14 @@ static void retrieve_that_fails_is_tried_again_if_that_can_help(struct kunit *te
 {
 	const struct retrieve_row *row = test->param_value;
 	struct luo_test *t = luo_test_of(test);
-	struct liveupdate_session *s = hand_over_and_retrieve(t, 2);
-	const char *before = luo_test_state(t);
+	struct luo_test_handler *h = hand_over(t, 2);
+	struct liveupdate_session *s;
+	const char *before;
 
+	h->retry = row->retry;
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
+	s = luo_test_retrieve(t, "s");
+	before = luo_test_state(t);
 	luo_test_fail_step(t, 1, row->err);
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), row->err);
 	if (row->again)
@@ -530,8 +518,26 @@ static void retrieve_that_fails_is_tried_again_if_that_can_help(struct kunit *te
 
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
 	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
-	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
+	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), row->err == -EBADMSG);
 	luo_session_close(s);
+	xa_destroy(&t->blobs);
+}
+
+/* What makes no sense may be another's. */
+static void nothing_is_freed_for_a_file_judged_damaged(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s = hand_over_and_retrieve(t, 2);
+
+	luo_test_fail_step(t, 1, -EBADMSG);
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), -EBADMSG);
+	seq_buf_clear(&t->log.seq);
+	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
+	luo_test_expect_first(t, "h.can_finish:1 h.can_finish:2");
+	luo_test_expect_log(t, "h.free:2 h.leave");
+	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 1);
+	luo_session_close(s);
+	xa_destroy(&t->blobs);
 }
 
 static void handler_that_gives_no_file_is_not_believed(struct kunit *test)
@@ -546,92 +552,6 @@ static void handler_that_gives_no_file_is_not_believed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), -EIO);
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), -EIO);
 	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
-	luo_session_close(s);
-}
-
-static void file_that_a_driver_uses_keeps_the_session(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct liveupdate_session *s = hand_over_and_retrieve(t, 2);
-	struct file *file;
-
-	mutex_lock(&s->lock);
-	KUNIT_EXPECT_EQ(test, liveupdate_get_file_incoming(s, 9, &file), -ENOENT);
-	KUNIT_EXPECT_EQ(test, liveupdate_get_file_incoming(s, 2, &file), 0);
-	KUNIT_EXPECT_EQ(test, luo_session_finish(s), -EBUSY);
-	fput(file);
-	liveupdate_put_file_incoming(s, 2);
-	KUNIT_EXPECT_EQ(test, luo_session_finish(s), 0);
-	mutex_unlock(&s->lock);
-	luo_session_close(s);
-}
-
-/* ---- files that ask for others ---- */
-
-static int (*plain_retrieve)(struct liveupdate_file_op_args *args);
-static u64 asked_token;
-static u64 asked_step;
-
-static int retrieve_and_ask(struct liveupdate_file_op_args *args)
-{
-	u64 token = asked_token + asked_step;
-	struct file *file;
-	int err;
-
-	asked_token = token;
-	err = liveupdate_get_file_incoming(args->session, token, &file);
-	if (!err) {
-		fput(file);
-		liveupdate_put_file_incoming(args->session, token);
-	} else if (err != -ENOENT) {
-		return err;
-	}
-	return plain_retrieve(args);
-}
-
-/* Each file asks for the one @step tokens further. */
-static struct liveupdate_session *retrieve_asking(struct luo_test *t, u64 n, u64 step)
-{
-	struct luo_test_handler *h = hand_over(t, n);
-
-	plain_retrieve = h->ops.retrieve;
-	h->ops.retrieve = retrieve_and_ask;
-	asked_step = step;
-	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
-	return luo_test_retrieve(t, "s");
-}
-
-static int retrieve_asker(struct liveupdate_session *s, u64 token)
-{
-	asked_token = token;
-	return luo_test_retrieve_file(s, token);
-}
-
-static void file_that_asks_for_itself_fails(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct liveupdate_session *s = retrieve_asking(t, 1, 0);
-
-	KUNIT_EXPECT_EQ(test, retrieve_asker(s, 1), -EBADMSG);
-	luo_test_expect_log(t, "");
-	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
-	luo_session_close(s);
-}
-
-static void long_row_of_files_is_retrieved_from_its_end(struct kunit *test)
-{
-	const u64 n = 3 * LUO_RETRIEVE_DEPTH;
-	struct luo_test *t = luo_test_of(test);
-	struct liveupdate_session *s = retrieve_asking(t, n, 1);
-	u64 token;
-
-	KUNIT_EXPECT_EQ(test, retrieve_asker(s, 1), -ELOOP);
-	luo_test_expect_log(t, "");
-	KUNIT_EXPECT_EQ(test, retrieve_asker(s, n - LUO_RETRIEVE_DEPTH + 1), 0);
-	for (token = n; token; token--)
-		KUNIT_EXPECT_EQ(test, retrieve_asker(s, token), 0);
-	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
-	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
 	luo_session_close(s);
 }
 
@@ -808,7 +728,6 @@ static struct kunit_case luo_file_cases[] = {
 	KUNIT_CASE(only_tokens_in_use_are_unpreserved),
 	KUNIT_CASE(thousand_files_find_their_tokens),
 	KUNIT_CASE(tokens_that_come_in_no_order_are_found),
-	KUNIT_CASE(file_that_a_driver_depends_on_stays),
 	KUNIT_CASE(files_come_back_in_any_order),
 	KUNIT_CASE(file_is_retrieved_once_and_given_out_often),
 	KUNIT_CASE(files_never_retrieved_are_freed_by_finish),
@@ -816,10 +735,8 @@ static struct kunit_case luo_file_cases[] = {
 	KUNIT_CASE(record_waits_for_its_handler),
 	KUNIT_CASE_PARAM(retrieve_that_fails_is_tried_again_if_that_can_help,
 			 retrieve_gen_params),
+	KUNIT_CASE(nothing_is_freed_for_a_file_judged_damaged),
 	KUNIT_CASE(handler_that_gives_no_file_is_not_believed),
-	KUNIT_CASE(file_that_a_driver_uses_keeps_the_session),
-	KUNIT_CASE(file_that_asks_for_itself_fails),
-	KUNIT_CASE(long_row_of_files_is_retrieved_from_its_end),
 	KUNIT_CASE(what_a_failed_retrieve_used_up_is_not_handed_over),
 	KUNIT_CASE_PARAM(damaged_record_is_lost_alone, record_gen_params),
 	KUNIT_CASE(files_of_damaged_records_are_listed),

@@ -271,7 +271,7 @@ static void close_finishes_what_was_retrieved(struct kunit *test)
 	s = luo_test_retrieve(t, "s");
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
 	luo_session_close(s);
-	luo_test_expect_log(t, "h.retrieve:1 h.can_finish:1 h.can_finish:2 h.finish:1 h.free:2");
+	luo_test_expect_log(t, "h.retrieve:1 h.can_finish:1 h.can_finish:2 h.free:2 h.finish:1");
 	luo_test_expect_handed_over(t, "");
 	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "s"), ERR_PTR(-ENOENT));
 }
@@ -293,7 +293,7 @@ static void close_that_can_not_finish_keeps_the_session(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
 	luo_test_expect_log(t, "");
 	luo_session_close(s);
-	luo_test_expect_log(t, "h.can_finish:1 h.can_finish:2 h.free:1 h.finish:2");
+	luo_test_expect_log(t, "h.can_finish:1 h.can_finish:2 h.finish:2 h.free:1");
 }
 
 static void session_that_is_kept_loses_nothing(struct kunit *test)

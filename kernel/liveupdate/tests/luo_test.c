@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "../luo_file.h"
 #include "luo_test.h"
 
 /* Pages of this instance; the others are of the kernel before. */
@@ -383,11 +384,35 @@ static bool luo_test_can_preserve(struct liveupdate_file_handler *fh,
 	return file->f_op == &luo_test_fops && tf->h == luo_test_handler_of(fh);
 }
 
+/* The file that a file of the handler depends on, if any. */
+static bool luo_test_leans(const struct luo_test_handler *h, u64 id, u64 *token)
+{
+	*token = id - h->leans;
+	return h->leans && id > h->leans;
+}
+
+static int luo_test_lean(struct liveupdate_file_op_args *args, u64 id)
+{
+	struct luo_test *t = luo_test_now;
+	struct luo_file *other;
+	u64 token, found;
+	int err;
+
+	if (!luo_test_leans(luo_test_handler_of(args->handler), id, &token))
+		return 0;
+
+	other = luo_file_find(&args->session->files, token);
+	KUNIT_ASSERT_NOT_NULL(t->test, other);
+	err = liveupdate_get_token_outgoing(args->session, other->file, &found);
+	KUNIT_EXPECT_TRUE(t->test, err || found == token);
+	return err;
+}
+
 static int luo_test_preserve_op(struct liveupdate_file_op_args *args)
 {
 	struct luo_test_file *tf = args->file->private_data;
 	struct luo_test *t = luo_test_now;
-	int err = luo_test_step(t);
+	int err = luo_test_step(t) ?: luo_test_lean(args, tf->id);
 
 	luo_test_log_file(t, tf->h, "preserve", tf->id, err);
 	args->serialized_data = err ? U64_MAX : luo_test_blob_new(t, tf->id);
@@ -398,12 +423,15 @@ static int luo_test_preserve_op(struct liveupdate_file_op_args *args)
 
 static void luo_test_unpreserve_op(struct liveupdate_file_op_args *args)
 {
+	struct luo_test_handler *h = luo_test_handler_of(args->handler);
 	struct luo_test *t = luo_test_now;
-	u64 id = luo_test_blob_free(t, args->serialized_data);
+	u64 token, id = luo_test_blob_free(t, args->serialized_data);
 
 	KUNIT_EXPECT_TRUE(t->test, t->dead ||
 			  (unsigned long)args->private_data == args->serialized_data);
-	luo_test_log_file(t, luo_test_handler_of(args->handler), "unpreserve", id, 0);
+	luo_test_log_file(t, h, "unpreserve", id, 0);
+	if (luo_test_leans(h, id, &token))
+		liveupdate_put_token_outgoing(args->session, token);
 }
 
 static int luo_test_freeze_op(struct liveupdate_file_op_args *args)
@@ -434,6 +462,18 @@ static void luo_test_unfreeze_op(struct liveupdate_file_op_args *args)
 	}
 }
 
+static void luo_test_settle_op(struct liveupdate_file_op_args *args)
+{
+	luo_test_log_file(luo_test_now, luo_test_handler_of(args->handler), "settle",
+			  luo_test_blob_id(luo_test_now, args->serialized_data), 0);
+}
+
+static void luo_test_unsettle_op(struct liveupdate_file_op_args *args)
+{
+	luo_test_log_file(luo_test_now, luo_test_handler_of(args->handler), "unsettle",
+			  luo_test_blob_id(luo_test_now, args->serialized_data), 0);
+}
+
 /* What retrieve leaves in private_data for finish. */
 static void *luo_test_retrieved_mark(u64 id)
 {
@@ -444,14 +484,26 @@ static int luo_test_retrieve_op(struct liveupdate_file_op_args *args)
 {
 	struct luo_test_handler *h = luo_test_handler_of(args->handler);
 	struct luo_test *t = luo_test_now;
-	u64 id = luo_test_blob_id(t, args->serialized_data);
-	int err = luo_test_step(t);
+	u64 token, id = luo_test_blob_id(t, args->serialized_data);
+	struct file *other;
+	int err = 0;
 
+	if (luo_test_leans(h, id, &token))
+		err = liveupdate_get_file_incoming(args->session, token, &other);
+	if (err)
+		return err;
+	if (luo_test_leans(h, id, &token))
+		fput(other);
+
+	err = luo_test_step(t);
 	luo_test_log_file(t, h, "retrieve", id, err);
 	KUNIT_EXPECT_EQ(t->test, args->retrieve_status, 0);
 	KUNIT_EXPECT_NULL(t->test, args->file);
 	if (err) {
+		if (luo_test_leans(h, id, &token))
+			liveupdate_put_file_incoming(args->session, token);
 		args->file = ERR_PTR(err);
+		args->retry = h->retry;
 		return err;
 	}
 	if (h->forgets_file)
@@ -475,17 +527,25 @@ static bool luo_test_can_finish_op(struct liveupdate_file_op_args *args)
 
 static void luo_test_finish_op(struct liveupdate_file_op_args *args)
 {
+	struct luo_test_handler *h = luo_test_handler_of(args->handler);
 	struct luo_test *t = luo_test_now;
-	u64 id = luo_test_blob_free(t, args->serialized_data);
 	bool retrieved = args->retrieve_status == 1;
 	struct luo_test_file *tf = args->file ? args->file->private_data : NULL;
+	u64 id, token;
 
+	if (!args->serialized_data) {
+		KUNIT_EXPECT_EQ(t->test, args->retrieve_status, -EBADMSG);
+		luo_test_log(t, h->name, "leave", 0);
+		return;
+	}
+	id = luo_test_blob_free(t, args->serialized_data);
 	KUNIT_EXPECT_EQ(t->test, retrieved, tf && tf->id == id);
 	if (retrieved)
 		KUNIT_EXPECT_PTR_EQ(t->test, args->private_data,
 				    luo_test_retrieved_mark(id));
-	luo_test_log_file(t, luo_test_handler_of(args->handler),
-			  retrieved ? "finish" : "free", id, 0);
+	luo_test_log_file(t, h, retrieved ? "finish" : "free", id, 0);
+	if (retrieved && luo_test_leans(h, id, &token))
+		liveupdate_put_file_incoming(args->session, token);
 }
 
 static const struct liveupdate_file_ops luo_test_handler_ops = {
@@ -494,6 +554,8 @@ static const struct liveupdate_file_ops luo_test_handler_ops = {
 	.unpreserve	= luo_test_unpreserve_op,
 	.freeze		= luo_test_freeze_op,
 	.unfreeze	= luo_test_unfreeze_op,
+	.settle		= luo_test_settle_op,
+	.unsettle	= luo_test_unsettle_op,
 	.retrieve	= luo_test_retrieve_op,
 	.can_finish	= luo_test_can_finish_op,
 	.finish		= luo_test_finish_op,
@@ -801,8 +863,11 @@ static void luo_test_show_session(struct luo_test *t, struct seq_buf *seq,
 		       session->state, session->keep_on_close,
 		       session->files.count);
 	while ((f = luo_file_next(&session->files, seqno))) {
-		seq_buf_printf(seq, " %llu(%d %d %llu %d)", f->token, f->state,
-			       f->retrieve_status, f->data, !!f->handler);
+		seq_buf_printf(seq, " %llu(%d %d %llu %d %u)", f->token, f->state,
+			       f->retrieve_status,
+			       luo_file_is_engaged(f) ? f->outgoing.data :
+							f->incoming.data,
+			       !!f->handler, f->dependents);
 		seqno = f->seq + 1;
 	}
 	seq_buf_puts(seq, "\n");
@@ -821,6 +886,8 @@ static void luo_test_show_luo(struct luo_test *t, struct seq_buf *seq)
 {
 	struct liveupdate_file_handler *fh;
 	struct liveupdate_flb *flb;
+	size_t freezable = 0;
+	unsigned int i;
 
 	seq_buf_printf(seq, "out %llu/%llu in %llu/%llu retrieved %llu\n",
 		       t->luo.count[LUO_OUTGOING].sessions,
@@ -833,9 +900,11 @@ static void luo_test_show_luo(struct luo_test *t, struct seq_buf *seq)
 		seq_buf_printf(seq, "%s out %llu in %llu\n", flb->compatible,
 			       flb->outgoing.files, flb->incoming.files);
 	/* An FLB page stays once there was a need for it. */
+	for (i = 0; i < LUO_DEPENDENCY_DEPTH; i++)
+		freezable += list_count_nodes(&t->luo.freeze_files[i]);
 	seq_buf_printf(seq, "pages %u blobs %u pins %u freezable %zu frozen %d\n",
 		       luo_test_pages(t) - !!t->luo.flb_page, luo_test_blobs(t),
-		       luo_test_pins(t), list_count_nodes(&t->luo.freeze_files),
+		       luo_test_pins(t), freezable,
 		       t->luo.frozen);
 }
 

@@ -35,6 +35,10 @@ struct luo_test_handler {
 	bool forgets_file;
 	/* Freeze hands over something else than preserve did. */
 	bool freeze_changes_data;
+	/* A file depends on the one whose id is less by this, if it isn't 0. */
+	u64 leans;
+	/* What a retrieve that fails says. */
+	enum liveupdate_retry retry;
 };
 
 struct luo_test_flb {

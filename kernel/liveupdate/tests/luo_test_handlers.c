@@ -3,7 +3,8 @@
  * File handlers whose every callback can be told to fail.
  *
  * /dev/luo-test-v1, -v2 and -v3 give a new file at each open: a page that
- * survives. Those of v2 and v3 depend on one FLB. In debugfs:
+ * survives, whose second word counts how often the file was settled. Those of v2
+ * and v3 depend on one FLB. In debugfs:
  *
  * liveupdate_test/fail	Write "HANDLER OP N ERRNO": the Nth call of OP from now
  *			fails with that errno, once, or every call if N is 0;
@@ -394,6 +395,21 @@ static void handler_unfreeze(struct liveupdate_file_op_args *args)
 	f->frozen = false;
 }
 
+/* No lock may be taken any more. */
+static void handler_settle(struct liveupdate_file_op_args *args)
+{
+	struct test_file *f = args->file->private_data;
+
+	((u64 *)f->page)[1]++;
+}
+
+static void handler_unsettle(struct liveupdate_file_op_args *args)
+{
+	struct test_file *f = args->file->private_data;
+
+	((u64 *)f->page)[1]--;
+}
+
 /* A page of the previous kernel, NULL if @pa is none. */
 static u64 *handler_peek(u64 pa)
 {
@@ -458,6 +474,8 @@ static const struct liveupdate_file_ops handler_ops = {
 	.unpreserve	= handler_unpreserve,
 	.freeze		= handler_freeze,
 	.unfreeze	= handler_unfreeze,
+	.settle		= handler_settle,
+	.unsettle	= handler_unsettle,
 	.retrieve	= handler_retrieve,
 	.can_finish	= handler_can_finish,
 	.finish		= handler_finish,

@@ -282,9 +282,9 @@ static void refuse_retrieve(const struct scenario *s)
 	clear_log();
 	CHECK_OK(luo_finish(session));
 	check_log("luo-test-v1 finish ",
-		  "luo-test-v1 finish 11 0\n"
+		  "luo-test-v1 finish 13 0\n"
 		  "luo-test-v1 finish 12 0\n"
-		  "luo-test-v1 finish 13 0\n");
+		  "luo-test-v1 finish 11 0\n");
 }
 
 static void refuse_finish(const struct scenario *s)
@@ -305,6 +305,45 @@ static void refuse_finish(const struct scenario *s)
 	session = incoming(s);
 	CHECK_FD(session);
 	CHECK_EQ(3, luo_count_files(session));
+	CHECK_OK(luo_finish(session));
+}
+
+/* ---- settle ---- */
+
+static long long settled(int fd)
+{
+	long long count;
+
+	return pread(fd, &count, 8, 8) == 8 ? count : -errno;
+}
+
+/* Not before the jump is sure. */
+static void call_off(const struct scenario *s)
+{
+	int session = outgoing(s), fd = open_test_file("luo-test-v1", 31);
+
+	CHECK_OK(load_module());
+	CHECK_FD(session);
+	CHECK_OK(luo_preserve(session, fd, 31));
+	CHECK_OK(preserve_value(session, "luo-test-v1", 32));
+	CHECK_OK(load_kernel(""));
+	fail_next("luo-test-v1 freeze 2 5");
+	CHECK_EQ(-EIO, jump());
+	CHECK_EQ(0, settled(fd));
+}
+
+static void check_settled(const struct scenario *s)
+{
+	int session = incoming(s), fd;
+
+	CHECK_OK(load_module());
+	CHECK_FD(session);
+	fd = luo_retrieve_fd(session, 31);
+	CHECK_EQ(1, settled(fd));
+	close(fd);
+	fd = luo_retrieve_fd(session, 32);
+	CHECK_EQ(1, settled(fd));
+	close(fd);
 	CHECK_OK(luo_finish(session));
 }
 
@@ -387,6 +426,7 @@ const struct scenario handler_scenarios[] = {
 	SCENARIO("refused: preserve", refuse_preserve, refuse_to_carry, check_carried),
 	SCENARIO("refused: retrieve", save_three_values, refuse_retrieve),
 	SCENARIO("refused: finish", save_three_values, refuse_finish),
+	SCENARIO("settled right before the jump", call_off, check_settled),
 	SCENARIO("flb shared by files of two handlers", save_flb, check_flb, finish_flb),
 	SCENARIO("module unloaded after its files", NULL, NULL, unload_at_the_end),
 	{ }
