@@ -12,6 +12,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
+#include <linux/security.h>
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
 #include <linux/kho/abi/kexec_handover.h>
@@ -239,16 +240,25 @@ static int luo_cmd_list_sessions(struct luo_call *call)
 
 /* ---- commands of a session ---- */
 
+static const struct file_operations luo_device_fops;
+
+static bool luo_file_is_ours(const struct file *file)
+{
+	return file->f_op == &luo_session_fops || file->f_op == &luo_device_fops;
+}
+
 static int luo_cmd_preserve_fd(struct luo_call *call)
 {
 	struct liveupdate_session_preserve_fd *arg = &call->arg.preserve_fd;
 	struct file *file = fget(arg->fd);
-	int err;
+	int err = -EINVAL;
 
 	if (!file)
 		return -EBADF;
 
-	err = luo_file_preserve(call->session, file, arg->token);
+	/* It would hold itself, or the device, whatever a handler can do. */
+	if (!luo_file_is_ours(file))
+		err = luo_file_preserve(call->session, file, arg->token);
 	fput(file);
 	return err;
 }
@@ -266,7 +276,18 @@ static struct file *luo_open_file(struct luo_call *call)
 	int err;
 
 	err = luo_file_retrieve(call->session, call->arg.retrieve_fd.token, &file);
-	return err ? ERR_PTR(err) : file;
+	/* No errno of userspace. */
+	if (err == -EPROBE_DEFER)
+		err = -EAGAIN;
+	if (err)
+		return ERR_PTR(err);
+
+	err = security_file_receive(file);
+	if (err) {
+		fput(file);
+		return ERR_PTR(err);
+	}
+	return file;
 }
 
 static int luo_cmd_retrieve_fd(struct luo_call *call)

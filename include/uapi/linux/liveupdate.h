@@ -154,9 +154,9 @@ struct liveupdate_ioctl_list_sessions {
  *
  * Outgoing sessions. A failure leaves the session as it was.
  *
- * EBADF: no such fd. ENOENT: no handler takes this file. EEXIST: token in use.
- * EBUSY: the file is preserved already, by whatever fd or session. ENOMEM.
- * Else the handler's own error.
+ * EBADF: no such fd. EINVAL: a session, or the device itself. ENOENT: no handler
+ * takes this file. EEXIST: token in use. EBUSY: the file is preserved already, by
+ * whatever fd or session. ENOMEM. Else the handler's own error.
  */
 struct liveupdate_session_preserve_fd {
 	__u32	size;
@@ -177,9 +177,10 @@ struct liveupdate_session_preserve_fd {
  * another fd of the same file.
  *
  * ENOENT: no such token. ENODEV: the handler of this file is not registered;
- * try again when it is. ENOMEM: try again. ELOOP: the file needs another, which
- * needs another, and so on: retrieve those first. EBADMSG: the record of this
- * file is damaged. Else the handler's own error.
+ * try again when it is. ENOMEM, EAGAIN, EBUSY, EMFILE, ENFILE: try again. ELOOP:
+ * the file needs another, which needs another, and so on: retrieve those first.
+ * EBADMSG: the record of this file is damaged. EACCES: a security module keeps
+ * the caller from receiving it. Else the handler's own error.
  */
 struct liveupdate_session_retrieve_fd {
 	__u32	size;
@@ -249,7 +250,7 @@ enum liveupdate_file_state {
 	LIVEUPDATE_FILE_STATE_PRESERVED	= 0, /* outgoing */
 	LIVEUPDATE_FILE_STATE_INCOMING	= 1, /* waits to be retrieved */
 	LIVEUPDATE_FILE_STATE_RETRIEVED	= 2,
-	LIVEUPDATE_FILE_STATE_DAMAGED	= 3, /* RETRIEVE_FD says EBADMSG */
+	LIVEUPDATE_FILE_STATE_DAMAGED	= 3, /* not retrieved, nor handed over */
 };
 
 /**

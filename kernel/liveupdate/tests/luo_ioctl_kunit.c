@@ -517,6 +517,49 @@ static void fds_are_preserved_and_taken_out_again(struct kunit *test)
 	close_now(fd);
 }
 
+static bool takes_all(struct liveupdate_file_handler *handler, struct file *file)
+{
+	return true;
+}
+
+static int preserves_none(struct liveupdate_file_op_args *args)
+{
+	return -EUCLEAN;
+}
+
+static void session_is_not_put_into_a_session(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+	union arg arg = { .create = { .size = sizeof(arg.create), .name = "other" } };
+
+	h->ops.can_preserve = takes_all;
+	h->ops.preserve = preserves_none;
+	KUNIT_ASSERT_EQ(test, call(test, NULL, LIVEUPDATE_IOCTL_CREATE_SESSION, &arg), 0);
+	KUNIT_EXPECT_EQ(test, preserve_fd(test, s, arg.create.fd, 1), -EINVAL);
+	luo_test_expect_handed_over(t, "s{} other{}");
+	close_now(arg.create.fd);
+}
+
+static void errno_of_the_kernel_does_not_reach_userspace(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct liveupdate_session *s;
+	int fd;
+
+	luo_test_preserve_new(t, luo_test_create(t, "s"), h, 7);
+	luo_test_freeze_and_jump(t);
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
+	s = luo_test_retrieve(t, "s");
+	luo_test_fail_step(t, 1, -EPROBE_DEFER);
+	KUNIT_EXPECT_EQ(test, retrieve_fd(test, s, 7, &fd), -EAGAIN);
+	KUNIT_ASSERT_EQ(test, retrieve_fd(test, s, 7, &fd), 0);
+	close_now(fd);
+	luo_session_close(s);
+}
+
 static void fds_are_retrieved_as_often_as_asked(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
@@ -682,6 +725,8 @@ static struct kunit_case luo_ioctl_cases[] = {
 	KUNIT_CASE(fd_field_is_as_it_was_after_a_failure),
 	KUNIT_CASE(fd_that_lacks_memory_changes_nothing),
 	KUNIT_CASE(fds_are_preserved_and_taken_out_again),
+	KUNIT_CASE(session_is_not_put_into_a_session),
+	KUNIT_CASE(errno_of_the_kernel_does_not_reach_userspace),
 	KUNIT_CASE(fds_are_retrieved_as_often_as_asked),
 	KUNIT_CASE(session_retrieved_by_fd_is_kept_if_its_owner_wants),
 	KUNIT_CASE(list_goes_on_where_it_ended),
