@@ -7,6 +7,7 @@
 #ifndef _LINUX_LIVEUPDATE_H
 #define _LINUX_LIVEUPDATE_H
 
+#include <linux/atomic.h>
 #include <linux/compiler.h>
 #include <linux/err.h>
 #include <linux/errno.h>
@@ -139,6 +140,7 @@ struct liveupdate_file_handler {
 	struct list_head node;
 	struct list_head flbs;
 	unsigned long files;
+	atomic_t users;
 };
 
 /**

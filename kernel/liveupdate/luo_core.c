@@ -203,10 +203,24 @@ static bool luo_has_sessions(struct luo *luo)
 	return luo->root->sessions;
 }
 
+static int luo_refuse_lost(struct luo *luo)
+{
+	guard(mutex)(&luo->lock);
+	if (!luo->lost_files)
+		return 0;
+
+	pr_warn("%llu files can't be handed over, their handlers are gone: take them out or close their sessions\n",
+		luo->lost_files);
+	return -ENODEV;
+}
+
 static int luo_freeze_sessions(struct luo *luo)
 {
 	int err;
 
+	err = luo_refuse_lost(luo);
+	if (err)
+		return err;
 	err = luo_sessions_carry(luo);
 	if (err)
 		return err;
@@ -548,9 +562,15 @@ EXPORT_SYMBOL_GPL(liveupdate_register_file_handler);
 
 /**
  * liveupdate_unregister_file_handler - Take a file handler away.
- * @fh: Handler without files; its module is pinned while it has some.
+ * @fh: Handler; ignored if it is not registered.
  *
- * Context: process context, may sleep; not inside a callback.
+ * Files that it has, which it can only have if its module is not pinned by
+ * them, are lost before this returns: unpreserved or finished, after those that
+ * depend on them. If reboot() is under way they are left as they are. Either way
+ * no operation of @fh runs afterwards.
+ *
+ * Context: process context, may sleep; not inside a callback, and without a
+ * lock that one of them takes.
  */
 void liveupdate_unregister_file_handler(struct liveupdate_file_handler *fh)
 {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The files of a session: by token, by age, and their records. */
 
+#define pr_fmt(fmt) "liveupdate: " fmt
+
+#include <linux/cleanup.h>
 #include <linux/rbtree.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -232,4 +235,93 @@ void luo_file_put_dependent(struct liveupdate_session *session, u64 token)
 	lockdep_assert_held(&session->lock);
 	if (f && !WARN_ON_ONCE(!f->dependents))
 		f->dependents--;
+}
+
+/* ---- files whose handler goes away ---- */
+
+static void luo_file_lose(struct luo_file *f)
+{
+	struct luo *luo = luo_of(f);
+
+	pr_warn_ratelimited("session %s: token %llu is lost: its handler %s is gone\n",
+			    f->session->name, f->token, f->handler->compatible);
+	luo_file_unbind(f);
+	f->state = LUO_FILE_LOST;
+	guard(mutex)(&luo->lock);
+	luo->lost_files++;
+}
+
+/**
+ * luo_file_drop_lost - Nobody waits for a lost file any more.
+ * @f: File that is about to be freed; ignored if it is not lost.
+ */
+void luo_file_drop_lost(struct luo_file *f)
+{
+	struct luo *luo = luo_of(f);
+
+	if (f->state != LUO_FILE_LOST)
+		return;
+
+	/* It went away while reboot() was under way. */
+	if (!RB_EMPTY_NODE(&f->by_id))
+		luo_file_release_id(f);
+	guard(mutex)(&luo->lock);
+	luo->lost_files--;
+}
+
+/* What is handed over stays as it is while reboot() is under way. */
+static void luo_file_revoke(struct luo_file *f)
+{
+	if (f->state == LUO_FILE_FAILED) {
+		luo_file_unbind(f);
+		return;
+	}
+	if (!luo_of(f)->frozen) {
+		if (f->state == LUO_FILE_PRESERVED)
+			luo_file_disengage(f);
+		else
+			luo_file_end(f);
+	}
+	luo_file_lose(f);
+}
+
+/* The oldest file of a handler that others depend on: these are all newer. */
+static u64 luo_file_set_needed(struct luo_file_set *files,
+			       const struct liveupdate_file_handler *fh)
+{
+	struct rb_node *node;
+
+	for (node = rb_first(&files->by_seq); node; node = rb_next(node)) {
+		const struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
+
+		if (f->handler == fh && f->dependents)
+			return f->seq;
+	}
+	return U64_MAX;
+}
+
+/**
+ * luo_file_set_revoke - Lose the files of a handler that goes away.
+ * @session: Session, locked.
+ * @fh:      Handler.
+ *
+ * Newest first. If other files depend on one, all that are newer go before it.
+ */
+void luo_file_set_revoke(struct liveupdate_session *session,
+			 const struct liveupdate_file_handler *fh)
+{
+	struct luo_file_set *files = &session->files;
+	struct rb_node *node;
+	u64 needed = U64_MAX;
+
+	lockdep_assert_held(&session->lock);
+	if (!session->luo->frozen)
+		needed = luo_file_set_needed(files, fh);
+	for (node = files->newest; node; node = rb_prev(node)) {
+		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
+
+		if (f->handler && (f->handler == fh || f->seq > needed))
+			luo_file_revoke(f);
+		cond_resched();
+	}
 }

@@ -40,5 +40,18 @@ struct luo_file *luo_file_insert(struct luo_file *f);
 void luo_file_erase(struct luo_file *f);
 void luo_file_write_record(const struct luo_file *f);
 void luo_file_put_dependent(struct liveupdate_session *session, u64 token);
+void luo_file_drop_lost(struct luo_file *f);
+void luo_file_set_revoke(struct liveupdate_session *session,
+			 const struct liveupdate_file_handler *fh);
+
+/* ---- luo_file_outgoing.c ---- */
+
+void luo_file_disengage(struct luo_file *f);
+void luo_file_release_id(struct luo_file *f);
+
+/* ---- luo_file_incoming.c ---- */
+
+void luo_file_end(struct luo_file *f);
+void luo_file_unbind(struct luo_file *f);
 
 #endif /* _LUO_FILE_H */

@@ -91,7 +91,11 @@ static int luo_file_bind(struct luo_file *f)
 	return f->handler ? 0 : -ENODEV;
 }
 
-static void luo_file_unbind(struct luo_file *f)
+/**
+ * luo_file_unbind - Let go of the handler of a file.
+ * @f: File of a locked session.
+ */
+void luo_file_unbind(struct luo_file *f)
 {
 	if (f->handler)
 		luo_handler_put(f->handler);
@@ -191,7 +195,7 @@ static int luo_file_can_finish(struct luo_file *f)
 {
 	int err;
 
-	if (f->state == LUO_FILE_DAMAGED)
+	if (f->state == LUO_FILE_DAMAGED || f->state == LUO_FILE_LOST)
 		return 0;
 	/* Dependents are files of this session, which are finished before. */
 	if (f->pins)
@@ -203,14 +207,18 @@ static int luo_file_can_finish(struct luo_file *f)
 	return luo_op_can_finish(f) ? 0 : -EBUSY;
 }
 
-static void luo_file_end(struct luo_file *f)
+/**
+ * luo_file_end - Let the handler finish a file.
+ * @f: Incoming file of a locked session, with its handler.
+ */
+void luo_file_end(struct luo_file *f)
 {
 	/* What makes no sense names nothing that may be freed. */
 	if (f->retrieve_status == -EBADMSG)
 		f->incoming.data = 0;
 	luo_op_call_void(f, "finish", f->handler->ops->finish);
 	luo_flb_files_finish(luo_of(f), f->handler);
-	if (f->state == LUO_FILE_RETRIEVED)
+	if (!list_empty(&f->retrieved_node))
 		luo_file_drop_retrieved(f);
 }
 
@@ -219,6 +227,9 @@ static void luo_file_finish_one(struct luo_file *f)
 	luo_file_erase(f);
 	if (f->handler)
 		luo_file_end(f);
+	else if (!list_empty(&f->retrieved_node))
+		luo_file_drop_retrieved(f);
+	luo_file_drop_lost(f);
 	luo_file_unbind(f);
 	if (f->file)
 		fput(f->file);

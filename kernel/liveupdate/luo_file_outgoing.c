@@ -54,7 +54,11 @@ static int luo_file_claim_id(struct luo_file *f)
 	return -EBUSY;
 }
 
-static void luo_file_release_id(struct luo_file *f)
+/**
+ * luo_file_release_id - A file may be preserved again.
+ * @f: File that was engaged.
+ */
+void luo_file_release_id(struct luo_file *f)
 {
 	struct luo *luo = luo_of(f);
 
@@ -108,7 +112,11 @@ err_release_id:
 	return err;
 }
 
-static void luo_file_disengage(struct luo_file *f)
+/**
+ * luo_file_disengage - Let the handler undo preserve.
+ * @f: Engaged file of a locked session.
+ */
+void luo_file_disengage(struct luo_file *f)
 {
 	luo_op_call_void(f, "unpreserve", f->handler->ops->unpreserve);
 	f->preserved_bytes = 0;
@@ -186,11 +194,13 @@ static void luo_file_unpreserve_one(struct luo_file *f)
 	if (files->newest != &f->by_seq && !files->disordered)
 		luo_file_set_disorder(files, session->luo);
 	luo_file_erase(f);
-	luo_file_disengage(f);
+	if (luo_file_is_engaged(f))
+		luo_file_disengage(f);
+	luo_file_drop_lost(f);
 	luo_chain_remove(&files->chain, &f->slot);
 	WRITE_ONCE(files->count, files->count - 1);
 	luo_session_sync(session, -1);
-	luo_handler_put(f->handler);
+	luo_file_unbind(f);
 	fput(f->file);
 	kfree(f);
 }
@@ -232,7 +242,7 @@ void luo_file_set_unpreserve(struct liveupdate_session *session)
 /* ---- reboot ---- */
 
 /* The next kernel finishes files in the order of their records, backwards. */
-static void luo_file_set_put_in_order(struct liveupdate_session *session)
+static int luo_file_set_put_in_order(struct liveupdate_session *session)
 {
 	struct luo_file_set *files = &session->files;
 	struct rb_node *node = rb_first(&files->by_seq);
@@ -241,7 +251,10 @@ static void luo_file_set_put_in_order(struct liveupdate_session *session)
 
 	guard(mutex)(&session->lock);
 	if (!files->disordered)
-		return;
+		return 0;
+	/* What is known of a lost file stands in its record only. */
+	if (READ_ONCE(session->luo->lost_files))
+		return -ENODEV;
 
 	list_for_each_entry(block, &files->chain.blocks, node) {
 		for (i = 0; i < block->ser->count; i++, node = rb_next(node)) {
@@ -252,28 +265,35 @@ static void luo_file_set_put_in_order(struct liveupdate_session *session)
 		}
 	}
 	files->disordered = false;
+	return 0;
 }
 
-static void luo_files_put_in_order(struct luo *luo)
+static int luo_files_put_in_order(struct luo *luo)
 {
 	struct rb_node *node;
+	int err = 0;
 
 	if (!luo->disordered)
-		return;
+		return 0;
 
-	for (node = rb_first(&luo->by_seq); node; node = rb_next(node))
-		luo_file_set_put_in_order(rb_entry(node, struct liveupdate_session,
-						   by_seq));
-	luo->disordered = false;
+	for (node = rb_first(&luo->by_seq); node && !err; node = rb_next(node))
+		err = luo_file_set_put_in_order(rb_entry(node, struct liveupdate_session,
+							 by_seq));
+	if (!err)
+		luo->disordered = false;
+	return err;
 }
 
 static int luo_file_freeze(struct luo_file *f)
 {
-	const struct liveupdate_file_ops *ops = f->handler->ops;
+	const struct liveupdate_file_ops *ops;
 	int err = 0;
 
 	guard(mutex)(&f->session->lock);
-	if (ops->freeze)
+	ops = f->handler ? f->handler->ops : NULL;
+	if (!ops)
+		err = -ENODEV;
+	else if (ops->freeze)
 		err = luo_op_call(f, "freeze", ops->freeze);
 	if (err) {
 		pr_warn("session %s: token %llu: freeze failed: %pe\n",
@@ -339,7 +359,10 @@ int luo_files_freeze(struct luo *luo)
 	struct luo_file *f;
 	int err;
 
-	luo_files_put_in_order(luo);
+	err = luo_files_put_in_order(luo);
+	if (err)
+		return err;
+
 	luo_for_each_freezable(luo, height, f) {
 		err = luo_file_freeze(f);
 		if (err) {
@@ -362,7 +385,7 @@ void luo_files_settle(struct luo *luo)
 	if (!luo->settles)
 		return;
 	luo_for_each_freezable(luo, height, f) {
-		if (f->handler->ops->settle)
+		if (f->handler && f->handler->ops->settle)
 			luo_op_call_alone(f, "settle", f->handler->ops->settle);
 	}
 }
@@ -379,7 +402,7 @@ void luo_files_unsettle(struct luo *luo)
 	if (!luo->settles)
 		return;
 	luo_for_each_freezable_reverse(luo, height, f) {
-		if (f->handler->ops->unsettle)
+		if (f->handler && f->handler->ops->unsettle)
 			luo_op_call_alone(f, "unsettle",
 					  f->handler->ops->unsettle);
 	}
@@ -404,7 +427,7 @@ int luo_file_set_carry(struct liveupdate_session *session)
 	int err;
 
 	list_for_each_entry(f, &session->files.retrieved, retrieved_node) {
-		err = luo_file_engage(f);
+		err = f->handler ? luo_file_engage(f) : -ENODEV;
 		if (err) {
 			pr_warn("session %s: token %llu was retrieved, not finished, and can't be preserved again: %pe\n",
 				session->name, f->token, ERR_PTR(err));

@@ -52,23 +52,65 @@ int luo_handler_register(struct luo *luo, struct liveupdate_file_handler *fh)
 
 	INIT_LIST_HEAD(&fh->flbs);
 	fh->files = 0;
+	atomic_set(&fh->users, 0);
 	list_add_tail(&fh->node, &luo->handlers);
 	return 0;
+}
+
+static bool luo_handler_unlist(struct luo *luo, struct liveupdate_file_handler *fh)
+{
+	guard(rwsem_write)(&luo->handlers_lock);
+	if (luo_handler_find(luo, fh->compatible) != fh)
+		return false;
+
+	list_del(&fh->node);
+	return true;
+}
+
+/*
+ * Who found the handler before it was unlisted has the lock of a session, so
+ * nobody uses it once each was visited. The gate keeps reboot() from beginning
+ * meanwhile.
+ */
+static void luo_handler_revoke(struct luo *luo, struct liveupdate_file_handler *fh)
+{
+	struct liveupdate_session *session;
+	u64 seq = 0;
+
+	down_read(&luo->gate);
+	while ((session = luo_session_next(luo, seq))) {
+		seq = session->seq + 1;
+		mutex_lock(&session->lock);
+		luo_file_set_revoke(session, fh);
+		mutex_unlock(&session->lock);
+		luo_session_put(session);
+	}
+	up_read(&luo->gate);
 }
 
 /**
  * luo_handler_unregister - Take a file handler away.
  * @luo: Instance.
- * @fh:  Handler; ignored if it is not registered.
+ * @fh:  Handler; ignored if it is not registered. Files that it has are lost.
  */
 void luo_handler_unregister(struct luo *luo, struct liveupdate_file_handler *fh)
 {
-	guard(rwsem_write)(&luo->handlers_lock);
-	if (luo_handler_find(luo, fh->compatible) != fh)
+	if (!luo_handler_unlist(luo, fh))
 		return;
+	if (atomic_read(&fh->users))
+		luo_handler_revoke(luo, fh);
 
-	list_del(&fh->node);
+	guard(rwsem_write)(&luo->handlers_lock);
 	luo_flb_unregister_all(luo, fh);
+}
+
+static bool luo_handler_pin(struct liveupdate_file_handler *fh)
+{
+	if (!try_module_get(fh->ops->owner))
+		return false;
+
+	atomic_inc(&fh->users);
+	return true;
 }
 
 /**
@@ -77,7 +119,10 @@ void luo_handler_unregister(struct luo *luo, struct liveupdate_file_handler *fh)
  */
 void luo_handler_put(struct liveupdate_file_handler *fh)
 {
-	module_put(fh->ops->owner);
+	struct module *owner = fh->ops->owner;
+
+	atomic_dec(&fh->users);
+	module_put(owner);
 }
 
 /**
@@ -96,7 +141,7 @@ struct liveupdate_file_handler *luo_handler_get(struct luo *luo,
 
 	guard(rwsem_read)(&luo->handlers_lock);
 	fh = luo_handler_find(luo, name);
-	return fh && try_module_get(fh->ops->owner) ? fh : NULL;
+	return fh && luo_handler_pin(fh) ? fh : NULL;
 }
 
 /**
@@ -113,7 +158,7 @@ struct liveupdate_file_handler *luo_handler_for_file(struct luo *luo,
 
 	guard(rwsem_read)(&luo->handlers_lock);
 	list_for_each_entry(fh, &luo->handlers, node) {
-		if (!try_module_get(fh->ops->owner))
+		if (!luo_handler_pin(fh))
 			continue;
 		if (fh->ops->can_preserve(fh, file))
 			return fh;

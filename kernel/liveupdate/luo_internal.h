@@ -112,6 +112,7 @@ enum luo_file_state {
 	LUO_FILE_RETRIEVED,
 	LUO_FILE_FAILED,	/* retrieve failed for good */
 	LUO_FILE_DAMAGED,	/* record makes no sense */
+	LUO_FILE_LOST,		/* outgoing or retrieved, its handler went away */
 };
 
 /* What a handler keeps of a file: for the next kernel, and for itself. */
@@ -340,6 +341,8 @@ struct luo {
 	struct luo_count count[LUO_DIRECTIONS];
 	/* Files in sessions not finished that exist in this kernel. */
 	u64 retrieved_files;
+	/* Files whose handler went away. */
+	u64 lost_files;
 	/* There may be outgoing sessions whose files are disordered. */
 	bool disordered;
 	struct rb_root by_id;

@@ -329,6 +329,7 @@ static const u32 luo_file_uapi_state[] = {
 	[LUO_FILE_RETRIEVED]	= LIVEUPDATE_FILE_STATE_RETRIEVED,
 	[LUO_FILE_FAILED]	= LIVEUPDATE_FILE_STATE_DAMAGED,
 	[LUO_FILE_DAMAGED]	= LIVEUPDATE_FILE_STATE_DAMAGED,
+	[LUO_FILE_LOST]		= LIVEUPDATE_FILE_STATE_DAMAGED,
 };
 
 static int luo_cmd_list_files(struct luo_call *call)

@@ -235,6 +235,7 @@ static const char * const luo_file_state_names[] = {
 	[LUO_FILE_RETRIEVED]	= "retrieved",
 	[LUO_FILE_FAILED]	= "failed",
 	[LUO_FILE_DAMAGED]	= "damaged",
+	[LUO_FILE_LOST]		= "lost",
 };
 
 static void *luo_show_start(struct seq_file *m, loff_t *pos)

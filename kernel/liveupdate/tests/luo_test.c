@@ -902,9 +902,9 @@ static void luo_test_show_luo(struct luo_test *t, struct seq_buf *seq)
 	/* An FLB page stays once there was a need for it. */
 	for (i = 0; i < LUO_DEPENDENCY_DEPTH; i++)
 		freezable += list_count_nodes(&t->luo.freeze_files[i]);
-	seq_buf_printf(seq, "pages %u blobs %u pins %u freezable %zu frozen %d\n",
+	seq_buf_printf(seq, "pages %u blobs %u pins %u freezable %zu lost %llu frozen %d\n",
 		       luo_test_pages(t) - !!t->luo.flb_page, luo_test_blobs(t),
-		       luo_test_pins(t), freezable,
+		       luo_test_pins(t), freezable, t->luo.lost_files,
 		       t->luo.frozen);
 }
 
