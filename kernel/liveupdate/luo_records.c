@@ -52,11 +52,11 @@ void luo_chain_init(struct luo_chain *chain, const struct luo_memory *memory,
 	chain->per_block = LUO_RECORD_SPACE / record_size;
 }
 
-static struct luo_block *luo_block_new(const struct luo_chain *chain)
+static struct luo_block *luo_block_new(const struct luo_chain *chain, gfp_t gfp)
 {
 	struct luo_block *block;
 
-	return kzalloc(struct_size(block, owners, chain->per_block), GFP_KERNEL_ACCOUNT);
+	return kzalloc(struct_size(block, owners, chain->per_block), gfp);
 }
 
 static void luo_chain_append(struct luo_chain *chain, struct luo_block *block)
@@ -93,7 +93,8 @@ static int luo_chain_take_over_one(struct luo_chain *chain, u64 max_records)
 	    incoming->count > max_records - chain->count)
 		return luo_chain_cut(chain);
 
-	block = luo_block_new(chain);
+	/* Not charged: who looks first, as at a counter in sysfs, is not the owner. */
+	block = luo_block_new(chain, GFP_KERNEL);
 	if (!block)
 		return -ENOMEM;
 
@@ -170,7 +171,7 @@ void luo_slot_own(struct luo_slot *slot, struct luo_block *block, u32 index)
 
 static int luo_chain_grow(struct luo_chain *chain)
 {
-	struct luo_block *block = luo_block_new(chain);
+	struct luo_block *block = luo_block_new(chain, GFP_KERNEL_ACCOUNT);
 	void *page;
 
 	if (!block)
