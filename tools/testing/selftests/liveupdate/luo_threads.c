@@ -15,6 +15,8 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
+#include <linux/userfaultfd.h>
+
 #include "../kselftest_harness.h"
 #include "luo_test.h"
 
@@ -267,6 +269,50 @@ static void fill_holes_by_mapping(struct race *race, unsigned int *seed)
 	munmap(map, HOLES_SIZE);
 }
 
+/* A userfaultfd that is told of holes in the mapping. */
+static int watch_holes(char *map, size_t len)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register all = {
+		.range = { .start = (uintptr_t)map, .len = len },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (uffd >= 0 && (ioctl(uffd, UFFDIO_API, &api) ||
+			  ioctl(uffd, UFFDIO_REGISTER, &all))) {
+		close(uffd);
+		return -1;
+	}
+	return uffd;
+}
+
+/* Has to wait like others who fill holes, and is not told to try again. */
+static void fill_holes_by_userfaultfd(struct race *race, unsigned int *seed)
+{
+	static char page[4096];
+	int fd = race->holes[dice(seed, HOLES)], uffd, i;
+	char *map = mmap(NULL, HOLES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED) {
+		wrong(race, "mmap", errno);
+		return;
+	}
+	uffd = watch_holes(map, HOLES_SIZE);
+	for (i = 0; i < 20 && uffd >= 0; i++) {
+		struct uffdio_copy copy = {
+			.dst = (uintptr_t)map + dice(seed, HOLES_SIZE / 4096) * 4096ul,
+			.src = (uintptr_t)page,
+			.len = sizeof(page),
+		};
+
+		if (ioctl(uffd, UFFDIO_COPY, &copy) && errno != EEXIST)
+			wrong(race, "UFFDIO_COPY", errno);
+	}
+	close(uffd);
+	munmap(map, HOLES_SIZE);
+}
+
 /* ---- running them ---- */
 
 typedef void (*worker_fn)(struct race *race, unsigned int *seed);
@@ -367,7 +413,7 @@ FIXTURE_VARIANT_ADD(race, reboots) {
 FIXTURE_VARIANT_ADD(race, called_off) {
 	.fns = { call_reboot_off, call_reboot_off, create_and_close,
 		 preserve_and_unpreserve, fill_holes, fill_holes_by_mapping,
-		 list_files, look },
+		 fill_holes_by_userfaultfd, list_files, look },
 	.freezes = true,
 };
 
