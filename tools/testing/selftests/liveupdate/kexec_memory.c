@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Memory in every condition: huge folios, swapped out, under pressure, written
- * up to the jump; and what becomes of it in the next kernel: freed if nobody
- * wants it, charged to who does.
+ * up to the jump.
  */
 
 #include <assert.h>
@@ -30,7 +29,7 @@ static long long memory_available(void)
 	return kib << 10;
 }
 
-static int mount_cgroup(char dir[32])
+int mount_cgroup(char dir[32])
 {
 	snprintf(dir, 32, "/tmp/luo_cgroup_XXXXXX");
 	return !mkdtemp(dir) || mount("none", dir, "cgroup2", 0, NULL) ? -errno : 0;
@@ -489,106 +488,6 @@ static void check_written(const struct scenario *s)
 	check_holes();
 }
 
-/* ---- freed, charged ---- */
-
-#define LARGE	(96 * MIB)
-
-static void save_large(const struct scenario *s)
-{
-	int session = outgoing(s);
-
-	CHECK_FD(session);
-	CHECK_OK(luo_preserve(session, luo_filled_memfd(LARGE, 4), 1));
-}
-
-/* Pages wait on lists of the CPUs for a while before they count as free. */
-static void check_large_freed(long long before)
-{
-	const long long least = before + LARGE / 8 * 7;
-	int tries;
-
-	for (tries = 0; tries < 100 && luo_free_memory() < least; tries++)
-		usleep(100000);
-	CHECK_AT_LEAST(least, luo_free_memory());
-}
-
-static void check_freed(const struct scenario *s)
-{
-	int session = incoming(s);
-	long long before;
-
-	CHECK_FD(session);
-	before = luo_free_memory();
-	CHECK_OK(luo_finish(session));
-	check_large_freed(before);
-}
-
-static void check_freed_after_use(const struct scenario *s)
-{
-	int session = incoming(s), fd;
-	long long before;
-
-	CHECK_FD(session);
-	fd = luo_retrieve_fd(session, 1);
-	CHECK_FD(fd);
-	CHECK_OK(luo_verify(fd, 0, LARGE, 4));
-	CHECK_OK(luo_finish(session));
-	before = luo_free_memory();
-	close(fd);
-	check_large_freed(before);
-}
-
-static int enter_cgroup(char path[64])
-{
-	char dir[32], procs[96];
-
-	if (mount_cgroup(dir))
-		return -errno;
-	snprintf(procs, sizeof(procs), "%s/cgroup.subtree_control", dir);
-	if (luo_write(procs, "+memory"))
-		return -ENODEV;
-	snprintf(path, 64, "%s/luo", dir);
-	if (mkdir(path, 0755))
-		return -errno;
-	snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
-	return luo_write(procs, "0");
-}
-
-static void check_charge(const struct scenario *s)
-{
-	char group[64], current[96];
-	long long before;
-	int session, fd;
-
-	CHECK_OK(enter_cgroup(group));
-	snprintf(current, sizeof(current), "%s/memory.current", group);
-	session = incoming(s);
-	CHECK_FD(session);
-	before = luo_read_number(current);
-	CHECK_FD(before);
-	fd = luo_retrieve_fd(session, 1);
-	CHECK_FD(fd);
-	CHECK_AT_LEAST(before + LARGE, luo_read_number(current));
-	CHECK_OK(luo_finish(session));
-	close(fd);
-	close(session);
-	CHECK_AT_LEAST(luo_read_number(current), before + LARGE / 8);
-}
-
-/* In a process of its own, which ends with the cgroup. */
-static void check_charged(const struct scenario *s)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (!pid) {
-		check_charge(s);
-		_exit(0);
-	}
-	CHECK_EQ(pid, waitpid(pid, &status, 0));
-	CHECK_EQ(0, status);
-}
-
 /* ---- small gaps between preserved pages ---- */
 
 #define GAP_PAGES	8192
@@ -724,11 +623,6 @@ const struct scenario memory_scenarios[] = {
 	  .stage = { save_for_swap, swap_restored_out } },
 	{ .name = "preserved under memory pressure",
 	  .stage = { save_under_pressure, check_under_pressure } },
-	{ .name = "freed if nobody wants it", .stage = { save_large, check_freed },
-	  .mainline = true },
-	{ .name = "freed after use", .stage = { save_large, check_freed_after_use },
-	  .mainline = true },
-	{ .name = "charged to who retrieves", .stage = { save_large, check_charged } },
 	{ .name = "gaps between preserved pages are freed",
 	  .stage = { save_scattered, check_gaps_are_freed } },
 	/* Its threads keep the CPUs busy from here on. */

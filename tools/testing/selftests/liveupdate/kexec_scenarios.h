@@ -16,6 +16,8 @@
 struct scenario {
 	const char *name;
 	bool needs_module;
+	/* Takes most of the machine: run if it is asked for by --only. */
+	bool alone;
 	/* Holds where every other kernel is one of mainline, too. */
 	bool mainline;
 	/* What to do in the first kernel, the second and the third, if anything. */
@@ -36,6 +38,7 @@ struct scenario {
 /* In the order in which they run; ended by rows without a name. */
 extern const struct scenario session_scenarios[];
 extern const struct scenario file_scenarios[];
+extern const struct scenario use_scenarios[];
 extern const struct scenario memory_scenarios[];
 extern const struct scenario handler_scenarios[];
 extern const struct scenario fault_scenarios[];
@@ -69,6 +72,9 @@ bool restored_by_mainline(void);
 void save_every_seal(const struct scenario *s);
 /* What the seals of a file have become. */
 int seals_after(int seals);
+
+/* A directory of /tmp, with cgroup2. */
+int mount_cgroup(char dir[32]);
 
 /* Load the next kernel; OPTIONS for kexec may be empty. Both return -errno. */
 int load_kernel(const char *options);

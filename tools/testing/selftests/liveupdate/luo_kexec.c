@@ -28,6 +28,7 @@ static jmp_buf next_scenario;
 static const struct scenario *const tables[] = {
 	session_scenarios,
 	file_scenarios,
+	use_scenarios,
 	memory_scenarios,
 	handler_scenarios,
 	fault_scenarios,
@@ -52,7 +53,8 @@ static const char usage[] =
 	"                  needs it is skipped\n"
 	"  --mainline      every other kernel is one of mainline: scenarios that hold\n"
 	"                  for both\n"
-	"  --only TEXT     scenarios whose name contains TEXT\n"
+	"  --only TEXT     scenarios whose name contains TEXT; those that take most of\n"
+	"                  the machine run only if their name begins with it\n"
 	"  --list          print the names of scenarios\n"
 	"  --help          print this\n"
 	"\n"
@@ -184,7 +186,9 @@ static bool holds(const struct scenario *s, const struct scenario *table)
 
 static bool chosen(const struct scenario *s, const struct scenario *table)
 {
-	return s->stage[stage - 1] && holds(s, table) && strstr(s->name, pattern);
+	return s->stage[stage - 1] && holds(s, table) &&
+	       (s->alone ? *pattern && strstr(s->name, pattern) == s->name :
+			   !!strstr(s->name, pattern));
 }
 
 /* Calls visit for each scenario of this stage; the sum of what it returns. */
