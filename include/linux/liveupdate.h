@@ -53,6 +53,7 @@ enum liveupdate_retry {
  * @session:         Session of the file, locked; for
  *                   liveupdate_get_token_outgoing() and
  *                   liveupdate_get_file_incoming().
+ * @token:           Token of the file in @session.
  * @retrieve_status: 0 if retrieve was never tried, 1 if it succeeded, else the
  *                   error it ended with.
  * @file:            The file; set by retrieve. NULL in finish if the file was
@@ -68,6 +69,7 @@ enum liveupdate_retry {
 struct liveupdate_file_op_args {
 	struct liveupdate_file_handler *handler;
 	struct liveupdate_session *session;
+	u64 token;
 	int retrieve_status;
 	struct file *file;
 	u64 serialized_data;
@@ -235,6 +237,9 @@ void liveupdate_flb_put_incoming(struct liveupdate_flb *flb);
 int liveupdate_flb_get_outgoing(struct liveupdate_flb *flb, void **obj);
 void liveupdate_flb_put_outgoing(struct liveupdate_flb *flb);
 
+const char *liveupdate_session_name(const struct liveupdate_session *session);
+bool liveupdate_session_was(const struct liveupdate_session *session,
+			    const char *name);
 int liveupdate_get_token_outgoing(struct liveupdate_session *session,
 				  struct file *file, u64 *token);
 void liveupdate_put_token_outgoing(struct liveupdate_session *session,

@@ -181,6 +181,7 @@ static struct liveupdate_file_op_args luo_file_args(struct luo_file *f)
 	return (struct liveupdate_file_op_args) {
 		.handler = f->handler,
 		.session = f->session,
+		.token = f->token,
 		.retrieve_status = f->retrieve_status,
 		.file = f->file,
 		.serialized_data = keep->data,

@@ -10,6 +10,7 @@
 #define pr_fmt(fmt) "liveupdate: " fmt
 
 #include <linux/cleanup.h>
+#include <linux/ctype.h>
 #include <linux/export.h>
 #include <linux/jhash.h>
 #include <linux/seq_file.h>
@@ -650,6 +651,49 @@ static void luo_session_rename(struct liveupdate_session *session,
 		session->name, name);
 	strscpy_pad(luo_session_record(session)->name, name);
 }
+
+/**
+ * liveupdate_session_name - Name of a session, for a handler to note.
+ * @session: Session of the file operation that asks.
+ *
+ * Context: Any, while @session lives.
+ * Return: the name; behind it zeros up to LUO_SESSION_NAME_LENGTH.
+ */
+const char *liveupdate_session_name(const struct liveupdate_session *session)
+{
+	return session->name;
+}
+EXPORT_SYMBOL_GPL(liveupdate_session_name);
+
+/**
+ * liveupdate_session_was - Say if a session may once have had a name.
+ * @session: Session of the file operation that asks.
+ * @name:    What liveupdate_session_name() said in a kernel before.
+ *
+ * A session that is handed over again may get another name.
+ *
+ * Context: Any, while @session lives.
+ * Return: true if @name is its name, or was it before.
+ */
+bool liveupdate_session_was(const struct liveupdate_session *session,
+			    const char *name)
+{
+	const char *now = session->name;
+	size_t len = strlen(now);
+	const bool cut = len == LUO_SESSION_NAME_LENGTH - 1;
+	size_t digits;
+
+	while (strncmp(now, name, len) || (name[len] && !cut)) {
+		/* Undo luo_session_rename(). */
+		for (digits = 0; digits < len && isdigit(now[len - 1 - digits]);)
+			digits++;
+		if (!digits || len < digits + 2 || now[len - 1 - digits] != '~')
+			return false;
+		len -= digits + 1;
+	}
+	return true;
+}
+EXPORT_SYMBOL_GPL(liveupdate_session_was);
 
 static void luo_sessions_choose_names(struct luo *luo)
 {

@@ -465,6 +465,39 @@ static void incoming_session_is_renamed_if_its_name_is_taken(struct kunit *test)
 	luo_test_retrieve(t, "s~2");
 }
 
+#define A60 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+struct was_row {
+	const char *what;
+	const char *now;
+	const char *before;
+	bool was;
+};
+
+static const struct was_row was_rows[] = {
+	{ "its own name", "s", "s", true },
+	{ "its name before", "s~1", "s", true },
+	{ "its name long before", "s~1~12", "s", true },
+	{ "its number has digits only", "s~1x", "s", false },
+	{ "its number has digits", "s~", "s", false },
+	{ "its number comes behind a tilde", "s1", "s", false },
+	{ "there was a name", "~1", "", false },
+	{ "another name", "s~1", "t", false },
+	{ "a longer name", "s", "s~1", false },
+	{ "a name that was cut", A60 "a~1", A60 "aaa", true },
+	{ "another name that was cut", A60 "a~1", A60 "baa", false },
+	{ "a name that had room", A60 "~1", A60 "aaa", false },
+};
+KUNIT_ARRAY_PARAM_DESC(was, was_rows, what);
+
+static void name_is_known_after_a_change(struct kunit *test)
+{
+	const struct was_row *row = test->param_value;
+	struct liveupdate_session *s = luo_test_create(luo_test_of(test), row->now);
+
+	KUNIT_EXPECT_EQ(test, liveupdate_session_was(s, row->before), row->was);
+}
+
 static void long_names_are_cut_and_stay_different(struct kunit *test)
 {
 	static const char * const names[] = {
@@ -927,6 +960,7 @@ static struct kunit_case luo_session_cases[] = {
 	KUNIT_CASE(sessions_nobody_claims_are_handed_over_with_new_ones),
 	KUNIT_CASE(thousand_sessions_come_back),
 	KUNIT_CASE(incoming_session_is_renamed_if_its_name_is_taken),
+	KUNIT_CASE_PARAM(name_is_known_after_a_change, was_gen_params),
 	KUNIT_CASE(long_names_are_cut_and_stay_different),
 	KUNIT_CASE(session_has_its_own_name_if_reboot_is_called_off),
 	KUNIT_CASE_PARAM(damaged_session_is_lost_alone, damage_gen_params),
