@@ -69,6 +69,7 @@ static int memfd_save(struct memfd_luo *m)
 	if (err)
 		return err;
 
+	memfd_limit(m);
 	err = memfd_save_header(m);
 	if (!err)
 		err = memfd_take_all(m, false);
@@ -134,16 +135,20 @@ static int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 {
 	struct memfd_luo *m = args->private_data;
 	struct address_space *mapping = m->file->f_mapping;
+	bool filled;
 	int err;
 
 	memfd_save_late(m);
-	if (!memfd_freeze_holes(mapping))
-		return 0;
-
-	err = memfd_take_all(m, true);
+	filled = memfd_freeze_holes(mapping);
+	err = memfd_check_poison(m);
+	if (!err && filled) {
+		/* Who filled a hole must not be able to stop reboot(). */
+		m->max_locked = ULONG_MAX;
+		err = memfd_take_all(m, true);
+		args->preserved_bytes = m->pages << PAGE_SHIFT;
+	}
 	if (err)
 		memfd_thaw_holes(mapping);
-	args->preserved_bytes = m->pages << PAGE_SHIFT;
 	return err;
 }
 

@@ -13,12 +13,17 @@ struct address_space;
 struct file;
 struct liveupdate_file_op_args;
 struct shmem_adoption;
+struct user_struct;
 
 /* A preserved memfd. */
 struct memfd_luo {
 	struct file *file;
 	struct memfd_ser *ser;
 	u64 pages;
+
+	/* Whose RLIMIT_MEMLOCK the pages count against, or NULL. */
+	struct user_struct *user;
+	unsigned long max_locked;
 
 	/* The pages being filled. */
 	struct kho_vmalloc_chunk *chunk;
@@ -27,6 +32,9 @@ struct memfd_luo {
 	/* What hold changed. */
 	gfp_t gfp;
 	bool unevictable;
+
+	/* Of the machine, when none of the file's was among them. */
+	long poisoned;
 };
 
 static inline struct memfd_ext_ser *memfd_ext(struct memfd_ser *ser)
@@ -44,13 +52,17 @@ static inline pgoff_t memfd_end(u64 size)
 void *memfd_page_alloc(void);
 int memfd_record_all(struct memfd_luo *m, struct folio **folios,
 		     unsigned int nr);
+void memfd_limit(struct memfd_luo *m);
 void memfd_forget(struct memfd_luo *m);
+bool memfd_records_poisoned(struct memfd_luo *m);
 
 /* A walk over the records of another kernel. */
 struct memfd_walk {
 	const struct memfd_ser *ser;
 	/* Make each page ours before looking at it, and free it afterwards. */
 	bool consume;
+	/* Who waits for the end of it may be killed. */
+	bool killable;
 	/* Sees up to PAGEVEC_SIZE records at a time. */
 	int (*visit)(struct memfd_walk *walk,
 		     const struct memfd_folio_ser *records, unsigned int nr);
@@ -58,6 +70,7 @@ struct memfd_walk {
 	u64 left;		/* records */
 	u32 area_left;		/* pages */
 	u64 pages;		/* of folios */
+	u64 max_pages;
 
 	/* Where folios go, and what became of it. */
 	struct shmem_adoption *adoption;
@@ -69,6 +82,7 @@ int memfd_walk(struct memfd_walk *walk);
 /* memfd_luo_hold.c */
 int memfd_hold(struct memfd_luo *m);
 void memfd_let_go(struct memfd_luo *m);
+int memfd_check_poison(struct memfd_luo *m);
 bool memfd_has_tags(struct address_space *mapping);
 int memfd_take_all(struct memfd_luo *m, bool tagged);
 bool memfd_freeze_holes(struct address_space *mapping);

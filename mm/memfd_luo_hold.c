@@ -30,6 +30,29 @@ static void memfd_set_gfp(struct address_space *mapping, gfp_t gfp)
 	data_race(mapping->gfp_mask = gfp);
 }
 
+static long memfd_poisoned_pages(void)
+{
+	return IS_ENABLED(CONFIG_MEMORY_FAILURE) ?
+	       atomic_long_read(&num_poisoned_pages) : 0;
+}
+
+/*
+ * Look for pages that were lost to memory errors since the file is held, if
+ * there are any in the machine. The next kernel would not know of it and take
+ * whatever it reads there for content.
+ */
+int memfd_check_poison(struct memfd_luo *m)
+{
+	long poisoned = memfd_poisoned_pages();
+
+	if (likely(poisoned == m->poisoned))
+		return 0;
+	if (memfd_records_poisoned(m))
+		return -EHWPOISON;
+	m->poisoned = poisoned;
+	return 0;
+}
+
 int memfd_hold(struct memfd_luo *m)
 {
 	struct inode *inode = file_inode(m->file);
@@ -46,6 +69,7 @@ int memfd_hold(struct memfd_luo *m)
 	} else if (info->seals & ~MEMFD_LUO_SEALS) {
 		err = -EOPNOTSUPP;
 	} else {
+		m->poisoned = memfd_poisoned_pages();
 		m->unevictable = mapping_unevictable(mapping);
 		memfd_set_unevictable(mapping, true);
 		xa_lock_irq(&mapping->i_pages);
@@ -84,19 +108,35 @@ static void memfd_clear_tags(struct address_space *mapping)
 	xas_unlock_irq(&xas);
 }
 
-void memfd_let_go(struct memfd_luo *m)
+/*
+ * Only when no tag is left, as from then on memfd_wait_for_pins() may run, whose
+ * tags are the same.
+ */
+static bool memfd_end_hold(struct memfd_luo *m)
 {
 	struct inode *inode = file_inode(m->file);
 	struct shmem_inode_info *info = SHMEM_I(inode);
 	struct address_space *mapping = inode->i_mapping;
+	bool clean;
 
 	xa_lock_irq(&mapping->i_pages);
-	memfd_set_gfp(mapping, m->gfp);
-	WRITE_ONCE(info->seals, info->seals & ~SHMEM_SEAL_HELD);
+	clean = !mapping_tagged(mapping, SHMEM_TAG_FILLED);
+	if (clean) {
+		memfd_set_gfp(mapping, m->gfp);
+		WRITE_ONCE(info->seals, info->seals & ~SHMEM_SEAL_HELD);
+	}
 	xa_unlock_irq(&mapping->i_pages);
+	return clean;
+}
 
-	if (memfd_has_tags(mapping))
+void memfd_let_go(struct memfd_luo *m)
+{
+	struct address_space *mapping = m->file->f_mapping;
+
+	/* Who fills holes meanwhile can't do so for ever: there is an end of them. */
+	while (!memfd_end_hold(m))
 		memfd_clear_tags(mapping);
+
 	if (!m->unevictable) {
 		memfd_set_unevictable(mapping, false);
 		shmem_unlock_mapping(mapping);

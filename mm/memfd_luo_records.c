@@ -7,16 +7,75 @@
  * that neither side needs memory in one piece for a large file.
  */
 
+#include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
+#include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/pagevec.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/user.h>
 
 #include "memfd_luo.h"
 
 #define RECORDS_PER_PAGE	(PAGE_SIZE / sizeof(struct memfd_folio_ser))
+
+/* ---- RLIMIT_MEMLOCK ---- */
+
+/* From now on recorded pages count as locked by this task's user. */
+void memfd_limit(struct memfd_luo *m)
+{
+	if (capable(CAP_IPC_LOCK))
+		return;
+
+	m->user = get_uid(current_user());
+	m->max_locked = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+}
+
+static unsigned long memfd_count_pages(struct folio **folios, unsigned int nr)
+{
+	unsigned long pages = 0;
+
+	while (nr--)
+		pages += folio_nr_pages(folios[nr]);
+	return pages;
+}
+
+static int memfd_lock_pages(struct memfd_luo *m, struct folio **folios,
+			    unsigned int nr)
+{
+	unsigned long pages, locked;
+
+	if (!m->user)
+		return 0;
+
+	pages = memfd_count_pages(folios, nr);
+	locked = atomic_long_read(&m->user->locked_vm);
+	do {
+		if (locked + pages > m->max_locked)
+			return -ENOMEM;
+	} while (!atomic_long_try_cmpxchg(&m->user->locked_vm, &locked,
+					  locked + pages));
+	return 0;
+}
+
+static void memfd_unlock_pages(struct memfd_luo *m, struct folio **folios,
+			       unsigned int nr)
+{
+	if (m->user)
+		atomic_long_sub(memfd_count_pages(folios, nr), &m->user->locked_vm);
+}
+
+static void memfd_unlimit(struct memfd_luo *m)
+{
+	if (!m->user)
+		return;
+
+	atomic_long_sub(m->pages, &m->user->locked_vm);
+	free_uid(m->user);
+}
 
 /* ---- writing ---- */
 
@@ -128,9 +187,14 @@ int memfd_record_all(struct memfd_luo *m, struct folio **folios,
 		}
 
 		room = min(room, nr - done);
-		err = kho_preserve_folios(folios + done, room);
+		err = memfd_lock_pages(m, folios + done, room);
 		if (err)
 			return done ?: err;
+		err = kho_preserve_folios(folios + done, room);
+		if (err) {
+			memfd_unlock_pages(m, folios + done, room);
+			return done ?: err;
+		}
 		for (i = 0; i < room; i++)
 			memfd_record(m, folios[done++]);
 	}
@@ -152,7 +216,7 @@ static void memfd_forget_page(struct memfd_folio_ser *records, unsigned int nr)
 	cond_resched();
 }
 
-/* Undo every memfd_record(). */
+/* Undo memfd_limit() and every memfd_record(). */
 void memfd_forget(struct memfd_luo *m)
 {
 	struct kho_vmalloc *area = &m->ser->folios;
@@ -170,6 +234,41 @@ void memfd_forget(struct memfd_luo *m)
 		area->first = chunk->next;
 		kho_unpreserve_free(chunk);
 	}
+	memfd_unlimit(m);
+}
+
+static bool memfd_page_poisoned(const struct memfd_folio_ser *records,
+				unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		u64 pfn = records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK;
+
+		if (folio_contain_hwpoisoned_page(pfn_folio(pfn)))
+			return true;
+	}
+	cond_resched();
+	return false;
+}
+
+/* Whether a recorded folio is lost to a memory error. */
+bool memfd_records_poisoned(struct memfd_luo *m)
+{
+	u64 phys = m->ser->folios.first, left = m->ser->nr_folios;
+	struct kho_vmalloc_chunk *chunk;
+	unsigned int i, nr;
+
+	for (; phys; phys = chunk->next) {
+		chunk = phys_to_virt(phys);
+		for (i = 0; i < KHO_VMALLOC_CHUNK_ENTRIES && chunk->phys[i]; i++) {
+			nr = min(left, RECORDS_PER_PAGE);
+			if (memfd_page_poisoned(phys_to_virt(chunk->phys[i]), nr))
+				return true;
+			left -= nr;
+		}
+	}
+	return false;
 }
 
 /* ---- reading ---- */
@@ -200,6 +299,8 @@ static int memfd_walk_block(struct memfd_walk *walk, u64 phys)
 
 	if (walk->area_left < 1UL << order)
 		return -EBADMSG;
+	if (walk->killable && fatal_signal_pending(current))
+		return -EINTR;
 	records = memfd_block_get(walk, phys, order);
 	if (!records)
 		return -EBADMSG;
@@ -234,9 +335,16 @@ static int memfd_walk_chunk(struct memfd_walk *walk, u64 *phys)
 	return !i && *phys ? -EBADMSG : err;
 }
 
+/* Records and what they name have a place of their own each. */
+static bool memfd_records_fit(const struct memfd_ser *ser)
+{
+	return ser->nr_folios <= max_pfn && ser->folios.total_pages <= max_pfn;
+}
+
 /*
  * Call visit for each record. Every chunk but the last takes its part of the
- * area's pages, so the walk ends.
+ * area's pages, of which there are no more than the machine has, so the walk
+ * ends.
  */
 int memfd_walk(struct memfd_walk *walk)
 {
@@ -246,7 +354,7 @@ int memfd_walk(struct memfd_walk *walk)
 
 	walk->left = walk->ser->nr_folios;
 	walk->area_left = area->total_pages;
-	if (area->order > MAX_PAGE_ORDER ||
+	if (area->order > MAX_PAGE_ORDER || !memfd_records_fit(walk->ser) ||
 	    area->flags & ~(KHO_VMALLOC_ALLOC | KHO_VMALLOC_HUGE_VMAP))
 		return -EBADMSG;
 

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
@@ -689,6 +690,31 @@ TEST_F(preserve, locked_memory)
 	ASSERT_EQ(0, mlock(map, FILE_SIZE));
 	expect_preserved(_metadata, self->session, dup(self->fd));
 	ASSERT_EQ(0, munlock(map, FILE_SIZE));
+}
+
+#define SOME_UID	54321
+
+TEST_F(preserve, memory_counts_against_RLIMIT_MEMLOCK)
+{
+	const struct rlimit limit = { FILE_SIZE, FILE_SIZE };
+	int other = luo_filled_memfd(4096, SEED), i;
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	EXPECT_EQ(0, luo_preserve(self->session, self->fd, 1));
+	/* This user has the capability. */
+	EXPECT_EQ(0, luo_preserve(self->session, other, 2));
+	EXPECT_EQ(0, luo_unpreserve(self->session, 1));
+	EXPECT_EQ(0, luo_unpreserve(self->session, 2));
+
+	ASSERT_EQ(0, setresuid(SOME_UID, SOME_UID, SOME_UID));
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(0, luo_preserve(self->session, self->fd, 1));
+		EXPECT_EQ(-ENOMEM, luo_preserve(self->session, other, 2));
+		EXPECT_EQ(0, luo_unpreserve(self->session, 1));
+		EXPECT_EQ(0, luo_preserve(self->session, other, 2));
+		EXPECT_EQ(-ENOMEM, luo_preserve(self->session, self->fd, 1));
+		EXPECT_EQ(0, luo_unpreserve(self->session, 2));
+	}
 }
 
 TEST_HARNESS_MAIN
