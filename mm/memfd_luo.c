@@ -22,6 +22,7 @@
 				 sizeof(struct memfd_ext_ser))
 
 static_assert(MEMFD_HANDLE_SIZE <= PAGE_SIZE);
+static_assert(MEMFD_EXT_SESSION_LENGTH == LUO_SESSION_NAME_LENGTH);
 
 static bool memfd_luo_can_preserve(struct liveupdate_file_handler *handler,
 				   struct file *file)
@@ -46,6 +47,17 @@ static void memfd_save_late(struct memfd_luo *m)
 	ext->mode = inode->i_mode & 07777;
 	ext->uid = from_kuid(&init_user_ns, inode->i_uid);
 	ext->gid = from_kgid(&init_user_ns, inode->i_gid);
+}
+
+/* So that nobody else gets the file, whatever becomes of the records. */
+static void memfd_save_owner(struct memfd_luo *m,
+			     const struct liveupdate_file_op_args *args)
+{
+	struct memfd_ext_ser *ext = memfd_ext(m->ser);
+
+	ext->token = args->token;
+	memcpy(ext->session, liveupdate_session_name(args->session),
+	       sizeof(ext->session));
 }
 
 static int memfd_save_header(struct memfd_luo *m)
@@ -104,6 +116,7 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 		goto err_free;
 	}
 	memset(m->ser, 0, MEMFD_HANDLE_SIZE);
+	memfd_save_owner(m, args);
 
 	err = memfd_save(m);
 	if (err)

@@ -3,14 +3,18 @@
  * Make a memfd again from what another kernel left of it.
  */
 
+#define pr_fmt(fmt) "memfd: " fmt
+
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/liveupdate.h>
+#include <linux/memblock.h>
 #include <linux/memfd.h>
 #include <linux/pagemap.h>
 #include <linux/pagevec.h>
+#include <linux/printk.h>
 #include <linux/shmem_fs.h>
 #include <uapi/linux/memfd.h>
 
@@ -23,21 +27,38 @@
 
 /* ---- checking ---- */
 
-static int memfd_check_header(struct memfd_ser *ser)
+static bool memfd_ext_ok(const struct memfd_ext_ser *ext)
+{
+	return !(ext->mode & ~07777) &&
+	       uid_valid(make_kuid(&init_user_ns, ext->uid)) &&
+	       gid_valid(make_kgid(&init_user_ns, ext->gid)) &&
+	       strnlen(ext->name, sizeof(ext->name)) < sizeof(ext->name);
+}
+
+/* Who asks for a file must be the one it was preserved for. */
+static bool memfd_owner_ok(const struct memfd_ext_ser *ext,
+			   const struct liveupdate_file_op_args *args)
+{
+	if (ext->version < 2)
+		return true;
+
+	return ext->token == args->token &&
+	       strnlen(ext->session, sizeof(ext->session)) < sizeof(ext->session) &&
+	       liveupdate_session_was(args->session, ext->session);
+}
+
+static int memfd_check_header(struct memfd_ser *ser,
+			      const struct liveupdate_file_op_args *args)
 {
 	const struct memfd_ext_ser *ext = memfd_ext(ser);
 
 	if ((s64)ser->pos < 0 || ser->size > MAX_LFS_FILESIZE)
 		return -EBADMSG;
+	if (ext->magic == MEMFD_EXT_MAGIC &&
+	    !(memfd_ext_ok(ext) && memfd_owner_ok(ext, args)))
+		return -EBADMSG;
 	if ((ser->seals & ~MEMFD_LUO_SEALS) || ser->flags)
 		return -EOPNOTSUPP;
-	if (ext->magic != MEMFD_EXT_MAGIC)
-		return 0;
-	if (ext->mode & ~07777 ||
-	    !uid_valid(make_kuid(&init_user_ns, ext->uid)) ||
-	    !gid_valid(make_kgid(&init_user_ns, ext->gid)) ||
-	    strnlen(ext->name, sizeof(ext->name)) == sizeof(ext->name))
-		return -EBADMSG;
 	return 0;
 }
 
@@ -91,26 +112,39 @@ static int memfd_visit_check(struct memfd_walk *walk,
 		if (!memfd_record_ok(walk->ser, used[i], orders[i]))
 			return -EBADMSG;
 		if (orders[i] > MEMFD_MAX_ORDER)
-			return -EOPNOTSUPP;
-		walk->pages += 1UL << orders[i];
+			walk->err = -EOPNOTSUPP;
+		else
+			walk->pages += 1UL << orders[i];
 	}
-	return 0;
+	/* More than fit into the file: some come twice. */
+	return walk->pages > walk->max_pages ? -EBADMSG : 0;
 }
 
-static int memfd_check(struct memfd_ser *ser, u64 *pages)
+/* Pages that folios of the file can have. */
+static u64 memfd_max_pages(const struct memfd_ser *ser)
 {
-	struct memfd_walk walk = { .ser = ser, .visit = memfd_visit_check };
-	int err;
+	u64 end = min_t(u64, memfd_end(ser->size), max_pfn);
 
-	err = memfd_check_header(ser);
-	if (!err)
-		err = memfd_walk(&walk);
-	/* More than fit into the file: some come twice. */
-	if (!err && walk.pages >
-		    round_up(memfd_end(ser->size), 1UL << MAX_PAGECACHE_ORDER))
-		err = -EBADMSG;
-	*pages = walk.pages;
-	return err;
+	return round_up(end, 1UL << MAX_PAGECACHE_ORDER);
+}
+
+/*
+ * Returns 0 or -EOPNOTSUPP if everything is there and nobody else's, in the
+ * latter case for another kernel than this.
+ */
+static int memfd_check(struct memfd_ser *ser, struct memfd_walk *walk,
+		       const struct liveupdate_file_op_args *args)
+{
+	int header = memfd_check_header(ser, args), err;
+
+	if (header == -EBADMSG)
+		return header;
+
+	walk->ser = ser;
+	walk->visit = memfd_visit_check;
+	walk->max_pages = memfd_max_pages(ser);
+	err = memfd_walk(walk);
+	return err ?: header ?: walk->err;
 }
 
 /* ---- using records up ---- */
@@ -266,16 +300,16 @@ static void memfd_apply_seals(struct file *file, u32 seals)
 int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
 {
 	struct memfd_ser *ser = kho_peek(args->serialized_data, PAGE_SIZE);
+	struct memfd_walk walk = { .killable = true };
 	struct shmem_adoption adoption;
 	struct file *file;
-	u64 pages;
 	u32 seals;
 	int err;
 
 	if (!ser)
 		return -EBADMSG;
 
-	err = memfd_check(ser, &pages);
+	err = memfd_check(ser, &walk, args);
 	if (err)
 		return err;
 
@@ -283,7 +317,7 @@ int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
 	file = memfd_make(ser);
 	if (IS_ERR(file))
 		return -ENOMEM;
-	err = shmem_adopt_begin(&adoption, file_inode(file), pages);
+	err = shmem_adopt_begin(&adoption, file_inode(file), walk.pages);
 	if (err)
 		goto err_put;
 
@@ -308,6 +342,18 @@ err_put:
 /* retrieve leaves nothing behind; if it failed for good, maybe some memory. */
 void memfd_luo_finish(struct liveupdate_file_op_args *args)
 {
-	if (args->retrieve_status != 1 && args->serialized_data)
+	struct memfd_walk walk = {};
+	struct memfd_ser *ser;
+	int err;
+
+	if (args->retrieve_status == 1 || !args->serialized_data)
+		return;
+
+	ser = kho_peek(args->serialized_data, PAGE_SIZE);
+	err = ser ? memfd_check(ser, &walk, args) : -EBADMSG;
+	if (!err || err == -EOPNOTSUPP)
 		memfd_consume(args->serialized_data, NULL);
+	else
+		pr_warn_ratelimited("token %llu: damaged or another file's: its memory stays reserved\n",
+				    args->token);
 }

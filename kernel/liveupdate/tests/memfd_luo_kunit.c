@@ -11,20 +11,20 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/io.h>
+#include <linux/kthread.h>
 #include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/kho/abi/memfd.h>
 #include <uapi/linux/memfd.h>
 
 #include "../../kexec_handover_internal.h"
-#include "luo_test.h"
+#include "memfd_test.h"
 
 #define RECORD_FLAGS	(MEMFD_FOLIO_DIRTY | MEMFD_FOLIO_UPTODATE)
-#define PER_PAGE	(PAGE_SIZE / sizeof(struct memfd_folio_ser))
 #define FILE_PAGES	8
-#define FILE_SIZE	(7 * PAGE_SIZE + 100)
 #define LARGE_ORDER	2
 #define HANDLE_BLOCKS	64
 
@@ -78,12 +78,20 @@ static unsigned int blocks_left(const struct handle *h)
 	return left;
 }
 
-/* ---- handles ---- */
-
-static u8 content_of(u64 index)
+static long pages_left(const struct handle *h)
 {
-	return 0x10 + index;
+	long pages = 0;
+	unsigned int i;
+	int order;
+
+	for (i = 0; i < h->nr_blocks; i++) {
+		order = kho_block_order(virt_to_phys(h->blocks[i]));
+		pages += order < 0 ? 0 : 1L << order;
+	}
+	return pages;
 }
+
+/* ---- handles ---- */
 
 static void add_folio(struct handle *h, u64 index, unsigned int order)
 {
@@ -120,6 +128,8 @@ static struct handle *handle_new(struct kunit *test, unsigned int order)
 	h->ext->version = MEMFD_EXT_VERSION;
 	h->ext->mode = 0640;
 	strscpy(h->ext->name, "guest");
+	h->ext->token = MEMFD_TEST_TOKEN;
+	strscpy(h->ext->session, memfd_test_session.name);
 	return h;
 }
 
@@ -139,7 +149,10 @@ static struct handle *handle_with_folios(struct kunit *test)
 
 /* ---- the handler ---- */
 
-static const struct liveupdate_file_ops *memfd_ops(void)
+/* Whose files they are; only its name is asked for. */
+struct liveupdate_session memfd_test_session = { .name = "kunit" };
+
+const struct liveupdate_file_ops *memfd_ops(void)
 {
 	struct liveupdate_file_handler *fh;
 
@@ -151,7 +164,7 @@ static const struct liveupdate_file_ops *memfd_ops(void)
 	return NULL;
 }
 
-static int memfd_test_init(struct kunit *test)
+int memfd_test_init(struct kunit *test)
 {
 	if (!liveupdate_enabled())
 		kunit_skip(test, "needs kho=on liveupdate=on");
@@ -160,15 +173,30 @@ static int memfd_test_init(struct kunit *test)
 	return luo_test_init(test);
 }
 
-static void memfd_test_exit(struct kunit *test)
+void memfd_test_exit(struct kunit *test)
 {
 	if (test->priv)
 		luo_test_exit(test);
 }
 
+struct liveupdate_file_op_args memfd_args_at(u64 data)
+{
+	return (struct liveupdate_file_op_args) {
+		.session = &memfd_test_session,
+		.token = MEMFD_TEST_TOKEN,
+		.serialized_data = data,
+	};
+}
+
+void memfd_put_file(struct file *file)
+{
+	fput(file);
+	flush_delayed_fput();
+}
+
 static int retrieve_at(u64 data, struct file **file)
 {
-	struct liveupdate_file_op_args args = { .serialized_data = data };
+	struct liveupdate_file_op_args args = memfd_args_at(data);
 	int err = memfd_ops()->retrieve(&args);
 
 	*file = args.file;
@@ -182,11 +210,9 @@ static int retrieve(struct handle *h, struct file **file)
 
 static void finish_at(u64 data, int status)
 {
-	struct liveupdate_file_op_args args = {
-		.serialized_data = data,
-		.retrieve_status = status,
-	};
+	struct liveupdate_file_op_args args = memfd_args_at(data);
 
+	args.retrieve_status = status;
 	memfd_ops()->finish(&args);
 }
 
@@ -201,12 +227,6 @@ static struct file *retrieved(struct handle *h)
 
 	KUNIT_ASSERT_EQ(h->test, retrieve(h, &file), 0);
 	return file;
-}
-
-static void put_file(struct file *file)
-{
-	fput(file);
-	flush_delayed_fput();
 }
 
 /* Every byte of the page is @byte, up to the end of the file. */
@@ -245,7 +265,7 @@ static void file_is_as_it_was(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, SHMEM_I(file_inode(file))->alloced, 2 + (1 << LARGE_ORDER));
 	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
 	finish(h, 1);
-	put_file(file);
+	memfd_put_file(file);
 }
 
 static void file_without_folios_is_a_hole(struct kunit *test)
@@ -258,7 +278,7 @@ static void file_without_folios_is_a_hole(struct kunit *test)
 	expect_page(test, file, 0, 0);
 	expect_page(test, file, FILE_PAGES - 1, 0);
 	KUNIT_EXPECT_EQ(test, blocks_left(h), 2);
-	put_file(file);
+	memfd_put_file(file);
 }
 
 static void records_may_lie_in_larger_blocks(struct kunit *test)
@@ -276,7 +296,7 @@ static void records_may_lie_in_larger_blocks(struct kunit *test)
 	for (i = 0; i < 40; i++)
 		expect_page(test, file, i, content_of(i));
 	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
-	put_file(file);
+	memfd_put_file(file);
 }
 
 static void memory_never_written_is_cleared(struct kunit *test)
@@ -288,7 +308,7 @@ static void memory_never_written_is_cleared(struct kunit *test)
 	file = retrieved(h);
 	expect_page(test, file, 0, content_of(0));
 	expect_page(test, file, 2, 0);
-	put_file(file);
+	memfd_put_file(file);
 }
 
 static void extension_of_the_future_is_read(struct kunit *test)
@@ -299,7 +319,7 @@ static void extension_of_the_future_is_read(struct kunit *test)
 	h->ext->version = MEMFD_EXT_VERSION + 1;
 	file = retrieved(h);
 	KUNIT_EXPECT_STREQ(test, file->f_path.dentry->d_name.name, "memfd:guest");
-	put_file(file);
+	memfd_put_file(file);
 }
 
 struct mode_row {
@@ -331,7 +351,7 @@ static void mode_is_guessed_without_an_extension(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, file_inode(file)->i_mode, S_IFREG | row->mode);
 	KUNIT_EXPECT_STREQ(test, file->f_path.dentry->d_name.name, "memfd:");
 	KUNIT_EXPECT_EQ(test, memfd_fcntl(file, F_GET_SEALS, 0), row->seals);
-	put_file(file);
+	memfd_put_file(file);
 }
 
 static void file_nobody_retrieves_is_freed(struct kunit *test)
@@ -384,6 +404,21 @@ static void name_does_not_end(struct handle *h)
 	memset(h->ext->name, 'x', sizeof(h->ext->name));
 }
 
+static void token_is_of_another(struct handle *h)
+{
+	h->ext->token = MEMFD_TEST_TOKEN + 1;
+}
+
+static void session_is_another(struct handle *h)
+{
+	strscpy(h->ext->session, "kunit2");
+}
+
+static void session_does_not_end(struct handle *h)
+{
+	memset(h->ext->session, 'x', sizeof(h->ext->session));
+}
+
 static void area_is_of_no_order(struct handle *h)
 {
 	h->ser->folios.order = MAX_PAGE_ORDER + 1;
@@ -417,6 +452,15 @@ static void chunk_is_nowhere(struct handle *h)
 static void chunk_leads_to_itself(struct handle *h)
 {
 	h->chunk->next = virt_to_phys(h->chunk);
+}
+
+/* There are more records than the machine has pages. */
+static void chunk_of_no_end_leads_to_itself(struct handle *h)
+{
+	memset(h->records, 0, PAGE_SIZE);
+	h->ser->folios.total_pages = U32_MAX;
+	h->ser->nr_folios = U64_MAX;
+	chunk_leads_to_itself(h);
 }
 
 static void empty_chunk_leads_to_itself(struct handle *h)
@@ -491,7 +535,10 @@ static void records_without_folio(struct handle *h)
 	h->records[1].pfn_flags = RECORD_FLAGS;
 }
 
-/* @left: blocks that stay reserved, as nobody can say what they are. */
+/* What was not checked whole is freed by nobody. */
+#define ALL		UINT_MAX
+
+/* @left: blocks that stay reserved. */
 struct damage_row {
 	const char *name;
 	void (*damage)(struct handle *h);
@@ -500,43 +547,49 @@ struct damage_row {
 };
 
 static const struct damage_row damage_rows[] = {
-	{ "size is none", size_is_none, -EBADMSG, 0 },
-	{ "position is negative", position_is_negative, -EBADMSG, 0 },
+	{ "size is none", size_is_none, -EBADMSG, ALL },
+	{ "position is negative", position_is_negative, -EBADMSG, ALL },
 	{ "seal is unknown", seal_is_unknown, -EOPNOTSUPP, 0 },
 	{ "flag is unknown", flag_is_unknown, -EOPNOTSUPP, 0 },
-	{ "mode has more bits", mode_has_more_bits, -EBADMSG, 0 },
-	{ "owner is none", owner_is_none, -EBADMSG, 0 },
-	{ "group is none", group_is_none, -EBADMSG, 0 },
-	{ "name does not end", name_does_not_end, -EBADMSG, 0 },
-	{ "area is of no order", area_is_of_no_order, -EBADMSG, 5 },
-	{ "area has more pages than said", area_has_more_pages_than_said, -EBADMSG, 4 },
-	{ "area has fewer pages than said", area_has_fewer_pages_than_said, -EBADMSG, 0 },
-	{ "block is larger than said", block_is_larger_than_said, -EBADMSG, 5 },
-	{ "records are cut off", records_are_cut_off, -EBADMSG, 0 },
-	{ "chunk is nowhere", chunk_is_nowhere, -EBADMSG, 5 },
-	{ "chunk leads to itself", chunk_leads_to_itself, -EBADMSG, 0 },
-	{ "empty chunk leads to itself", empty_chunk_leads_to_itself, -EBADMSG, 4 },
-	{ "next chunk is nowhere", next_chunk_is_nowhere, -EBADMSG, 0 },
-	{ "records are nowhere", records_are_nowhere, -EBADMSG, 4 },
+	{ "mode has more bits", mode_has_more_bits, -EBADMSG, ALL },
+	{ "owner is none", owner_is_none, -EBADMSG, ALL },
+	{ "group is none", group_is_none, -EBADMSG, ALL },
+	{ "name does not end", name_does_not_end, -EBADMSG, ALL },
+	{ "token is of another", token_is_of_another, -EBADMSG, ALL },
+	{ "session is another", session_is_another, -EBADMSG, ALL },
+	{ "session does not end", session_does_not_end, -EBADMSG, ALL },
+	{ "area is of no order", area_is_of_no_order, -EBADMSG, ALL },
+	{ "area has more pages than said", area_has_more_pages_than_said, -EBADMSG, ALL },
+	{ "area has fewer pages than said", area_has_fewer_pages_than_said, -EBADMSG, ALL },
+	{ "block is larger than said", block_is_larger_than_said, -EBADMSG, ALL },
+	{ "records are cut off", records_are_cut_off, -EBADMSG, ALL },
+	{ "chunk is nowhere", chunk_is_nowhere, -EBADMSG, ALL },
+	{ "chunk leads to itself", chunk_leads_to_itself, -EBADMSG, ALL },
+	{ "chunk of no end leads to itself", chunk_of_no_end_leads_to_itself, -EBADMSG, ALL },
+	{ "empty chunk leads to itself", empty_chunk_leads_to_itself, -EBADMSG, ALL },
+	{ "next chunk is nowhere", next_chunk_is_nowhere, -EBADMSG, ALL },
+	{ "records are nowhere", records_are_nowhere, -EBADMSG, ALL },
 	{ "records come twice", records_come_twice, -EBADMSG, 0 },
-	{ "folio is nowhere", folio_is_nowhere, -EBADMSG, 1 },
+	{ "folio is nowhere", folio_is_nowhere, -EBADMSG, ALL },
 	{ "folio comes twice", folio_comes_twice, -EBADMSG, 1 },
 	{ "place comes twice", place_comes_twice, -EBADMSG, 0 },
-	{ "index is beyond the end", index_is_beyond_the_end, -EBADMSG, 1 },
-	{ "index is not aligned", index_is_not_aligned, -EBADMSG, 1 },
-	{ "record has unknown flags", record_has_unknown_flags, -EBADMSG, 1 },
-	{ "more than fits", more_than_fits, -EBADMSG, 2 },
+	{ "index is beyond the end", index_is_beyond_the_end, -EBADMSG, ALL },
+	{ "index is not aligned", index_is_not_aligned, -EBADMSG, ALL },
+	{ "record has unknown flags", record_has_unknown_flags, -EBADMSG, ALL },
+	{ "more than fits", more_than_fits, -EBADMSG, ALL },
 	{ "folio is too large", folio_is_too_large, -EOPNOTSUPP, 0 },
 	{ "records without folio", records_without_folio, 0, 2 },
 };
 KUNIT_ARRAY_PARAM_DESC(damage, damage_rows, name);
 
-static void damaged_handle_gives_no_file_and_what_is_known_is_freed(struct kunit *test)
+static void damaged_handle_gives_no_file_and_what_was_checked_is_freed(struct kunit *test)
 {
 	const struct damage_row *row = test->param_value;
 	struct handle *h = handle_with_folios(test);
 	u64 phys = virt_to_phys(h->ser);
-	struct liveupdate_file_op_args args = { .serialized_data = phys };
+	struct liveupdate_file_op_args args = memfd_args_at(phys);
+	const long ram = totalram_pages() + pages_left(h);
+	unsigned int left;
 	int err;
 
 	row->damage(h);
@@ -546,9 +599,20 @@ static void damaged_handle_gives_no_file_and_what_is_known_is_freed(struct kunit
 	if (err)
 		KUNIT_EXPECT_EQ(test, args.serialized_data, kho_block_order(phys) < 0 ? 0 : phys);
 	if (args.file)
-		put_file(args.file);
+		memfd_put_file(args.file);
 	finish_at(args.serialized_data, err ?: 1);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), row->left);
+	left = row->left == ALL ? h->nr_blocks : row->left;
+	KUNIT_EXPECT_EQ(test, blocks_left(h), left);
+	KUNIT_EXPECT_EQ(test, totalram_pages() + pages_left(h), ram);
+}
+
+static void owner_is_not_asked_for_before_version_2(struct kunit *test)
+{
+	struct handle *h = handle_with_folios(test);
+
+	h->ext->version = 1;
+	h->ext->token = MEMFD_TEST_TOKEN + 1;
+	memfd_put_file(retrieved(h));
 }
 
 static void handle_is_nowhere(struct kunit *test)
@@ -563,9 +627,61 @@ static void handle_is_nowhere(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(places); i++)
 		KUNIT_EXPECT_EQ(test, retrieve_at(places[i], &file), -EBADMSG);
-	for (i = 0; i < ARRAY_SIZE(places) - 1; i++)
+	for (i = 0; i < ARRAY_SIZE(places); i++)
 		finish_at(places[i], -EBADMSG);
 	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+}
+
+/* What waits to be restored is no part of RAM yet. */
+static void file_may_be_larger_than_the_ram_left(struct kunit *test)
+{
+	struct handle *h = handle_with_folios(test);
+	const long ram = totalram_pages() + pages_left(h);
+	const long withheld = totalram_pages() - 2;
+	struct file *file;
+	int err;
+
+	totalram_pages_add(-withheld);
+	err = retrieve(h, &file);
+	totalram_pages_add(withheld);
+	KUNIT_ASSERT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, totalram_pages() + pages_left(h), ram);
+	memfd_put_file(file);
+}
+
+static void pretend_to_be_killed(bool killed)
+{
+	guard(spinlock_irq)(&current->sighand->siglock);
+	if (killed)
+		sigaddset(&current->pending.signal, SIGKILL);
+	else
+		sigdelset(&current->pending.signal, SIGKILL);
+	recalc_sigpending();
+}
+
+static void retrieve_can_be_killed_and_tried_again(struct kunit *test)
+{
+	struct handle *h = handle_with_folios(test);
+	struct file *file;
+	int err;
+
+	pretend_to_be_killed(true);
+	err = retrieve(h, &file);
+	pretend_to_be_killed(false);
+	KUNIT_ASSERT_EQ(test, err, -EINTR);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+	memfd_put_file(retrieved(h));
+}
+
+/* finish has to end what it has begun. */
+static void finish_of_the_killed_frees_all(struct kunit *test)
+{
+	struct handle *h = handle_with_folios(test);
+
+	pretend_to_be_killed(true);
+	finish(h, 0);
+	pretend_to_be_killed(false);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
 }
 
 static void retrieve_that_lacks_memory_can_be_tried_again(struct kunit *test)
@@ -589,118 +705,9 @@ static void retrieve_that_lacks_memory_can_be_tried_again(struct kunit *test)
 			file = retrieved(h);
 		}
 		expect_page(test, file, 4, content_of(4));
-		put_file(file);
+		memfd_put_file(file);
 	}
 	KUNIT_EXPECT_GT(test, failures, 0);
-}
-
-/* ---- the old kernel's side ---- */
-
-static struct file *memfd_new(struct kunit *test, u64 pages)
-{
-	struct file *file = memfd_file_setup("memfd:kunit", 0);
-	loff_t pos = 0;
-	u8 *page = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
-	KUNIT_ASSERT_NOT_NULL(test, page);
-	while (pos < pages << PAGE_SHIFT)
-		KUNIT_ASSERT_EQ(test, kernel_write(file, page, PAGE_SIZE, &pos), PAGE_SIZE);
-	return file;
-}
-
-static void fill(struct kunit *test, struct file *file, u64 index)
-{
-	loff_t pos = index << PAGE_SHIFT;
-	u8 byte = content_of(index);
-
-	KUNIT_ASSERT_EQ(test, kernel_write(file, &byte, 1, &pos), 1);
-}
-
-static void expect_free(struct kunit *test, struct file *file)
-{
-	KUNIT_EXPECT_EQ(test, memfd_fcntl(file, F_GET_SEALS, 0), F_SEAL_SEAL);
-	KUNIT_EXPECT_FALSE(test, SHMEM_I(file_inode(file))->seals &
-				 (SHMEM_SEAL_HELD | SHMEM_SEAL_FROZEN));
-	KUNIT_EXPECT_FALSE(test, mapping_tagged(file->f_mapping, SHMEM_TAG_FILLED));
-	KUNIT_EXPECT_FALSE(test, mapping_unevictable(file->f_mapping));
-	KUNIT_EXPECT_TRUE(test, mapping_gfp_mask(file->f_mapping) & __GFP_MOVABLE);
-}
-
-static void preserve_that_lacks_memory_leaves_the_file_free(struct kunit *test)
-{
-	struct file *file = memfd_new(test, PER_PAGE + 1);
-	struct liveupdate_file_op_args args = { .file = file };
-	unsigned int nth, failures = 0;
-	bool done;
-	int err;
-
-	luo_test_need_fail_alloc(luo_test_of(test));
-	luo_test_page_failures(test, true);
-	for (nth = 1, done = true; done; nth++) {
-		luo_test_fail_alloc(nth);
-		err = memfd_ops()->preserve(&args);
-		done = luo_test_fail_alloc_done();
-		if (err) {
-			failures++;
-			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
-		} else {
-			memfd_ops()->unpreserve(&args);
-		}
-		expect_free(test, file);
-	}
-	luo_test_page_failures(test, false);
-	KUNIT_EXPECT_GT(test, failures, 0);
-	put_file(file);
-}
-
-/* Freeze needs memory for what filled a hole and is not recorded yet. */
-static void freeze_that_lacks_memory_can_be_tried_again(struct kunit *test)
-{
-	struct file *file = memfd_new(test, PER_PAGE);
-	struct liveupdate_file_op_args args = { .file = file };
-	unsigned int nth, failures = 0;
-	bool done;
-	int err;
-
-	luo_test_need_fail_alloc(luo_test_of(test));
-	i_size_write(file_inode(file), FILE_SIZE + (PER_PAGE << PAGE_SHIFT));
-	for (nth = 1, done = true; done; nth++) {
-		KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
-		fill(test, file, PER_PAGE + nth);
-		luo_test_page_failures(test, true);
-		luo_test_fail_alloc(nth);
-		err = memfd_ops()->freeze(&args);
-		done = luo_test_fail_alloc_done();
-		luo_test_page_failures(test, false);
-		if (err) {
-			failures++;
-			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
-			KUNIT_EXPECT_EQ(test, memfd_ops()->freeze(&args), 0);
-		}
-		memfd_ops()->unfreeze(&args);
-		memfd_ops()->unpreserve(&args);
-		expect_free(test, file);
-	}
-	KUNIT_EXPECT_GT(test, failures, 0);
-	put_file(file);
-}
-
-/* More tags than are cleared in one go. */
-static void holes_filled_meanwhile_are_forgotten(struct kunit *test)
-{
-	struct file *file = memfd_new(test, 1);
-	struct liveupdate_file_op_args args = { .file = file };
-	u64 i;
-
-	i_size_write(file_inode(file), 3 * XA_CHECK_SCHED << PAGE_SHIFT);
-	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
-	for (i = 1; i <= XA_CHECK_SCHED + 1; i++)
-		fill(test, file, i);
-	KUNIT_EXPECT_TRUE(test, mapping_tagged(file->f_mapping, SHMEM_TAG_FILLED));
-	memfd_ops()->unpreserve(&args);
-	expect_free(test, file);
-	put_file(file);
 }
 
 static struct kunit_case memfd_luo_cases[] = {
@@ -711,13 +718,14 @@ static struct kunit_case memfd_luo_cases[] = {
 	KUNIT_CASE(extension_of_the_future_is_read),
 	KUNIT_CASE_PARAM(mode_is_guessed_without_an_extension, mode_gen_params),
 	KUNIT_CASE(file_nobody_retrieves_is_freed),
-	KUNIT_CASE_PARAM(damaged_handle_gives_no_file_and_what_is_known_is_freed,
+	KUNIT_CASE_PARAM(damaged_handle_gives_no_file_and_what_was_checked_is_freed,
 			 damage_gen_params),
+	KUNIT_CASE(owner_is_not_asked_for_before_version_2),
 	KUNIT_CASE(handle_is_nowhere),
+	KUNIT_CASE(file_may_be_larger_than_the_ram_left),
+	KUNIT_CASE(retrieve_can_be_killed_and_tried_again),
+	KUNIT_CASE(finish_of_the_killed_frees_all),
 	KUNIT_CASE(retrieve_that_lacks_memory_can_be_tried_again),
-	KUNIT_CASE(preserve_that_lacks_memory_leaves_the_file_free),
-	KUNIT_CASE(freeze_that_lacks_memory_can_be_tried_again),
-	KUNIT_CASE(holes_filled_meanwhile_are_forgotten),
 	{}
 };
 

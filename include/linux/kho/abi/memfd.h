@@ -67,8 +67,9 @@ static_assert(offsetof(struct memfd_ser, folios) == 32);
 static_assert(sizeof(struct memfd_ser) == 48);
 
 #define MEMFD_EXT_MAGIC		0x7478652d64666d65ULL	/* "emfd-ext" */
-#define MEMFD_EXT_VERSION	1
+#define MEMFD_EXT_VERSION	2
 #define MEMFD_EXT_NAME_LENGTH	250
+#define MEMFD_EXT_SESSION_LENGTH 64
 
 /**
  * struct memfd_ext_ser - What the format has no place for, behind memfd_ser.
@@ -79,6 +80,10 @@ static_assert(sizeof(struct memfd_ser) == 48);
  * @uid:     Owner, as the initial user namespace sees it.
  * @gid:     Group.
  * @name:    What memfd_create() was told, with its NUL.
+ * @reserved: 0.
+ * @token:   Since version 2: token of the file.
+ * @session: Since version 2: session of the file, with its NUL. One that is
+ *           handed over again may have got another name.
  *
  * Readers that do not know it ignore the rest of the page.
  */
@@ -89,8 +94,13 @@ struct memfd_ext_ser {
 	u32	uid;
 	u32	gid;
 	char	name[MEMFD_EXT_NAME_LENGTH];
+	u8	reserved[6];
+	u64	token;
+	char	session[MEMFD_EXT_SESSION_LENGTH];
 } __packed;
 
 static_assert(offsetof(struct memfd_ext_ser, name) == 24);
+static_assert(offsetof(struct memfd_ext_ser, token) == 280);
+static_assert(sizeof(struct memfd_ext_ser) == 352);
 
 #endif /* _LINUX_KHO_ABI_MEMFD_H */

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The old kernel's side of the handler of memfds: mm/memfd_luo_hold.c.
+ */
+
+#include <kunit/test.h>
+#include <linux/fs.h>
+#include <linux/io.h>
+#include <linux/kthread.h>
+#include <linux/memfd.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/shmem_fs.h>
+
+#include "memfd_test.h"
+
+static struct liveupdate_file_op_args args_for(struct file *file)
+{
+	struct liveupdate_file_op_args args = memfd_args_at(0);
+
+	args.file = file;
+	return args;
+}
+
+static struct file *memfd_new(struct kunit *test, u64 pages)
+{
+	struct file *file = memfd_file_setup("memfd:kunit", 0);
+	loff_t pos = 0;
+	u8 *page = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	while (pos < pages << PAGE_SHIFT)
+		KUNIT_ASSERT_EQ(test, kernel_write(file, page, PAGE_SIZE, &pos), PAGE_SIZE);
+	return file;
+}
+
+static void fill(struct kunit *test, struct file *file, u64 index)
+{
+	loff_t pos = index << PAGE_SHIFT;
+	u8 byte = content_of(index);
+
+	KUNIT_ASSERT_EQ(test, kernel_write(file, &byte, 1, &pos), 1);
+}
+
+static void expect_free(struct kunit *test, struct file *file)
+{
+	KUNIT_EXPECT_EQ(test, memfd_fcntl(file, F_GET_SEALS, 0), F_SEAL_SEAL);
+	KUNIT_EXPECT_FALSE(test, SHMEM_I(file_inode(file))->seals &
+				 (SHMEM_SEAL_HELD | SHMEM_SEAL_FROZEN));
+	KUNIT_EXPECT_FALSE(test, mapping_tagged(file->f_mapping, SHMEM_TAG_FILLED));
+	KUNIT_EXPECT_FALSE(test, mapping_unevictable(file->f_mapping));
+	KUNIT_EXPECT_TRUE(test, mapping_gfp_mask(file->f_mapping) & __GFP_MOVABLE);
+}
+
+/* What preserve says of the owner is what retrieve asks for. */
+static void handle_says_whose_it_is(struct kunit *test)
+{
+	struct file *file = memfd_new(test, 1);
+	struct liveupdate_file_op_args args = args_for(file);
+	const struct memfd_ser *ser;
+	const struct memfd_ext_ser *ext;
+
+	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
+	ser = phys_to_virt(args.serialized_data);
+	ext = (const void *)(ser + 1);
+	KUNIT_EXPECT_EQ(test, ext->version, 2);
+	KUNIT_EXPECT_EQ(test, ext->token, MEMFD_TEST_TOKEN);
+	KUNIT_EXPECT_STREQ(test, ext->session, memfd_test_session.name);
+	memfd_ops()->unpreserve(&args);
+	memfd_put_file(file);
+}
+
+static void preserve_that_lacks_memory_leaves_the_file_free(struct kunit *test)
+{
+	struct file *file = memfd_new(test, PER_PAGE + 1);
+	struct liveupdate_file_op_args args = args_for(file);
+	unsigned int nth, failures = 0;
+	bool done;
+	int err;
+
+	luo_test_need_fail_alloc(luo_test_of(test));
+	luo_test_page_failures(test, true);
+	for (nth = 1, done = true; done; nth++) {
+		luo_test_fail_alloc(nth);
+		err = memfd_ops()->preserve(&args);
+		done = luo_test_fail_alloc_done();
+		if (err) {
+			failures++;
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+		} else {
+			memfd_ops()->unpreserve(&args);
+		}
+		expect_free(test, file);
+	}
+	luo_test_page_failures(test, false);
+	KUNIT_EXPECT_GT(test, failures, 0);
+	memfd_put_file(file);
+}
+
+/* Freeze needs memory for what filled a hole and is not recorded yet. */
+static void freeze_that_lacks_memory_can_be_tried_again(struct kunit *test)
+{
+	struct file *file = memfd_new(test, PER_PAGE);
+	struct liveupdate_file_op_args args = args_for(file);
+	unsigned int nth, failures = 0;
+	bool done;
+	int err;
+
+	luo_test_need_fail_alloc(luo_test_of(test));
+	i_size_write(file_inode(file), FILE_SIZE + (PER_PAGE << PAGE_SHIFT));
+	for (nth = 1, done = true; done; nth++) {
+		KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
+		fill(test, file, PER_PAGE + nth);
+		luo_test_page_failures(test, true);
+		luo_test_fail_alloc(nth);
+		err = memfd_ops()->freeze(&args);
+		done = luo_test_fail_alloc_done();
+		luo_test_page_failures(test, false);
+		if (err) {
+			failures++;
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+			KUNIT_EXPECT_EQ(test, memfd_ops()->freeze(&args), 0);
+		}
+		memfd_ops()->unfreeze(&args);
+		memfd_ops()->unpreserve(&args);
+		expect_free(test, file);
+	}
+	KUNIT_EXPECT_GT(test, failures, 0);
+	memfd_put_file(file);
+}
+
+/* More tags than are cleared in one go. */
+static void holes_filled_meanwhile_are_forgotten(struct kunit *test)
+{
+	struct file *file = memfd_new(test, 1);
+	struct liveupdate_file_op_args args = args_for(file);
+	u64 i;
+
+	i_size_write(file_inode(file), 3 * XA_CHECK_SCHED << PAGE_SHIFT);
+	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
+	for (i = 1; i <= XA_CHECK_SCHED + 1; i++)
+		fill(test, file, i);
+	KUNIT_EXPECT_TRUE(test, mapping_tagged(file->f_mapping, SHMEM_TAG_FILLED));
+	memfd_ops()->unpreserve(&args);
+	expect_free(test, file);
+	memfd_put_file(file);
+}
+
+struct watch {
+	struct file *file;
+	bool marked;
+};
+
+/* Whether the file was ever neither held nor without marks. */
+static int watch_marks(void *data)
+{
+	struct watch *watch = data;
+	struct address_space *mapping = watch->file->f_mapping;
+	unsigned int *seals = &SHMEM_I(mapping->host)->seals;
+
+	while (!kthread_should_stop()) {
+		xa_lock_irq(&mapping->i_pages);
+		if (!(*seals & SHMEM_SEAL_HELD) &&
+		    mapping_tagged(mapping, SHMEM_TAG_FILLED))
+			watch->marked = true;
+		xa_unlock_irq(&mapping->i_pages);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* They are those of memfd_wait_for_pins() from then on. */
+static void file_is_held_until_its_marks_are_gone(struct kunit *test)
+{
+	struct file *file = memfd_new(test, 1);
+	struct liveupdate_file_op_args args = args_for(file);
+	struct watch watch = { .file = file };
+	struct task_struct *watcher;
+	u64 i;
+
+	i_size_write(file_inode(file), 3 * XA_CHECK_SCHED << PAGE_SHIFT);
+	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
+	for (i = 1; i <= XA_CHECK_SCHED + 1; i++)
+		fill(test, file, i);
+	watcher = kthread_run(watch_marks, &watch, "kunit-marks");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, watcher);
+	memfd_ops()->unpreserve(&args);
+	kthread_stop(watcher);
+	KUNIT_EXPECT_FALSE(test, watch.marked);
+	expect_free(test, file);
+	memfd_put_file(file);
+}
+
+static void page_lost_to_a_memory_error_stops_freeze(struct kunit *test)
+{
+	struct liveupdate_file_op_args args;
+	struct folio *folio;
+	struct file *file;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "needs MEMORY_FAILURE");
+	file = memfd_new(test, 2);
+	args = args_for(file);
+	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
+	folio = filemap_get_folio(file->f_mapping, 1);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
+	/* As memory_failure() does; one of another file is none of ours. */
+	num_poisoned_pages_inc(folio_pfn(folio));
+	KUNIT_EXPECT_EQ(test, memfd_ops()->freeze(&args), 0);
+	memfd_ops()->unfreeze(&args);
+	SetPageHWPoison(&folio->page);
+	num_poisoned_pages_inc(folio_pfn(folio));
+	KUNIT_EXPECT_EQ(test, memfd_ops()->freeze(&args), -EHWPOISON);
+	KUNIT_EXPECT_FALSE(test, SHMEM_I(file_inode(file))->seals & SHMEM_SEAL_FROZEN);
+	ClearPageHWPoison(&folio->page);
+	num_poisoned_pages_sub(folio_pfn(folio), 2);
+	folio_put(folio);
+	memfd_ops()->unpreserve(&args);
+	expect_free(test, file);
+	memfd_put_file(file);
+}
+
+static struct kunit_case memfd_hold_cases[] = {
+	KUNIT_CASE(handle_says_whose_it_is),
+	KUNIT_CASE(preserve_that_lacks_memory_leaves_the_file_free),
+	KUNIT_CASE(freeze_that_lacks_memory_can_be_tried_again),
+	KUNIT_CASE(holes_filled_meanwhile_are_forgotten),
+	KUNIT_CASE(file_is_held_until_its_marks_are_gone),
+	KUNIT_CASE(page_lost_to_a_memory_error_stops_freeze),
+	{}
+};
+
+static struct kunit_suite memfd_hold_suite = {
+	.name = "memfd_hold",
+	.init = memfd_test_init,
+	.exit = memfd_test_exit,
+	.test_cases = memfd_hold_cases,
+};
+kunit_test_suite(memfd_hold_suite);
