@@ -25,6 +25,9 @@ struct memfd_luo {
 	struct user_struct *user;
 	unsigned long max_locked;
 
+	/* The machine has memory where pages must not be pinned. */
+	bool check_place;
+
 	/* The pages being filled. */
 	struct kho_vmalloc_chunk *chunk;
 	struct memfd_folio_ser *records;

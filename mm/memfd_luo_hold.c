@@ -7,6 +7,7 @@
  * to the jump, and freeze has work only for the tagged folios.
  */
 
+#include <linux/cma.h>
 #include <linux/hugetlb.h>
 #include <linux/memfd.h>
 #include <linux/pagemap.h>
@@ -14,6 +15,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/wait_bit.h>
 
+#include "cma.h"
 #include "memfd_luo.h"
 
 /* ---- holding ---- */
@@ -53,6 +55,17 @@ int memfd_check_poison(struct memfd_luo *m)
 	return 0;
 }
 
+static bool memfd_must_check_place(void)
+{
+	int nid;
+
+	for_each_online_node(nid) {
+		if (populated_zone(&NODE_DATA(nid)->node_zones[ZONE_MOVABLE]))
+			return true;
+	}
+	return IS_ENABLED(CONFIG_CMA) && cma_area_count;
+}
+
 int memfd_hold(struct memfd_luo *m)
 {
 	struct inode *inode = file_inode(m->file);
@@ -70,6 +83,7 @@ int memfd_hold(struct memfd_luo *m)
 		err = -EOPNOTSUPP;
 	} else {
 		m->poisoned = memfd_poisoned_pages();
+		m->check_place = memfd_must_check_place();
 		m->unevictable = mapping_unevictable(mapping);
 		memfd_set_unevictable(mapping, true);
 		xa_lock_irq(&mapping->i_pages);
@@ -238,9 +252,13 @@ static int memfd_take_one(struct memfd_luo *m, struct folio *folio, bool tagged)
 }
 
 /*
- * Some folios are where KHO can't preserve them, because the next kernel boots
- * there: move them. As many as possible at once, since each time all CPUs have
- * to take part. The range has no holes, so none gets filled.
+ * Some folios are where they can't stay, because the next kernel boots there or
+ * others need the place: move them. As many as possible at once, since each time
+ * all CPUs have to take part.
+ *
+ * The range has no holes and gets none, as what was written does not go away
+ * while the file is held. So none is filled, for which freeze would have to wait
+ * until it has ended itself.
  */
 static int memfd_take_moved(struct memfd_luo *m, pgoff_t first, pgoff_t end,
 			    bool tagged, pgoff_t *next)

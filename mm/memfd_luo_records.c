@@ -168,6 +168,23 @@ static void memfd_record(struct memfd_luo *m, struct folio *folio)
 }
 
 /*
+ * Who needs ZONE_MOVABLE or a CMA area empty counts on that what is there can be
+ * moved. KHO itself refuses scratch areas only, with the same error.
+ */
+static int memfd_check_place(struct memfd_luo *m, struct folio **folios,
+			     unsigned int nr)
+{
+	if (!m->check_place)
+		return 0;
+
+	while (nr--) {
+		if (!folio_is_longterm_pinnable(folios[nr]))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+/*
  * Preserve and record folios. On an error those that were recorded, from the
  * first on, are pinned for good; returns how many or, if none, the error.
  */
@@ -187,6 +204,9 @@ int memfd_record_all(struct memfd_luo *m, struct folio **folios,
 		}
 
 		room = min(room, nr - done);
+		err = memfd_check_place(m, folios + done, room);
+		if (err)
+			return done ?: err;
 		err = memfd_lock_pages(m, folios + done, room);
 		if (err)
 			return done ?: err;

@@ -22,6 +22,11 @@
 #define FILE_SIZE	(64 << 10)
 #define SEED		7
 
+/* The C library may be older than this. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
 FIXTURE(preserve)
 {
 	int dev;
@@ -690,6 +695,59 @@ TEST_F(preserve, locked_memory)
 	ASSERT_EQ(0, mlock(map, FILE_SIZE));
 	expect_preserved(_metadata, self->session, dup(self->fd));
 	ASSERT_EQ(0, munlock(map, FILE_SIZE));
+}
+
+/* First page frame of a node's ZONE_MOVABLE, or 0 if there is none. */
+static __u64 movable_from(void)
+{
+	unsigned long long from = 0;
+	bool movable = false;
+	char line[256];
+	FILE *f = fopen("/proc/zoneinfo", "re");
+
+	while (f && fgets(line, sizeof(line), f) && !from) {
+		if (!strncmp(line, "Node ", 5))
+			movable = strstr(line, "Movable");
+		else if (movable && sscanf(line, " start_pfn: %llu", &from) != 1)
+			from = 0;
+	}
+	if (f)
+		fclose(f);
+	return from;
+}
+
+#define COLLAPSED	(4 << 20)
+
+/* Frames of the mapping from @from on, or -errno. */
+static int count_frames(char *map, __u64 from)
+{
+	static __u64 frames[COLLAPSED / 4096];
+	int err, n = 0;
+	size_t i;
+
+	if (madvise(map, COLLAPSED, MADV_POPULATE_READ))
+		return -errno;
+	err = luo_frames(map, COLLAPSED / 4096, frames);
+	for (i = 0; i < COLLAPSED / 4096; i++)
+		n += frames[i] >= from;
+	return err ?: n;
+}
+
+/* Others take memory there for movable, and rely on it. */
+TEST_F(preserve, memory_is_moved_out_of_ZONE_MOVABLE)
+{
+	int fd = luo_filled_memfd(COLLAPSED, SEED);
+	__u64 from = movable_from();
+	char *map = mmap(NULL, COLLAPSED, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	ASSERT_NE(MAP_FAILED, map);
+	/* Huge pages may come from there even if those before them did not. */
+	madvise(map, COLLAPSED, MADV_COLLAPSE);
+	if (!from || !count_frames(map, from))
+		SKIP(return, "no memory there: boot with movablecore=");
+	EXPECT_EQ(0, luo_preserve(self->session, fd, 1));
+	EXPECT_EQ(0, count_frames(map, from));
+	EXPECT_EQ(0, luo_verify(fd, 0, COLLAPSED, SEED));
 }
 
 #define SOME_UID	54321
