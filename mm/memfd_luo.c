@@ -18,10 +18,7 @@
 
 #include "memfd_luo.h"
 
-#define MEMFD_HANDLE_SIZE	(sizeof(struct memfd_ser) + \
-				 sizeof(struct memfd_ext_ser))
-
-static_assert(MEMFD_HANDLE_SIZE <= PAGE_SIZE);
+static_assert(sizeof(struct memfd_ser) + sizeof(struct memfd_ext_ser) <= PAGE_SIZE);
 static_assert(MEMFD_EXT_SESSION_LENGTH == LUO_SESSION_NAME_LENGTH);
 
 static bool memfd_luo_can_preserve(struct liveupdate_file_handler *handler,
@@ -55,6 +52,7 @@ static void memfd_save_owner(struct memfd_luo *m,
 {
 	struct memfd_ext_ser *ext = memfd_ext(m->ser);
 
+	memset(ext->reserved, 0, sizeof(ext->reserved));
 	ext->token = args->token;
 	memcpy(ext->session, liveupdate_session_name(args->session),
 	       sizeof(ext->session));
@@ -115,7 +113,8 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 		err = PTR_ERR(m->ser);
 		goto err_free;
 	}
-	memset(m->ser, 0, MEMFD_HANDLE_SIZE);
+	/* What is behind the NUL of a name is of no interest. */
+	memset(m->ser, 0, sizeof(*m->ser) + offsetof(struct memfd_ext_ser, name));
 	memfd_save_owner(m, args);
 
 	err = memfd_save(m);
