@@ -263,7 +263,7 @@ static int memfd_take_one(struct memfd_luo *m, struct folio *folio, bool tagged)
 static int memfd_take_moved(struct memfd_luo *m, pgoff_t first, pgoff_t end,
 			    bool tagged, pgoff_t *next)
 {
-	loff_t last = min_t(loff_t, (loff_t)end << PAGE_SHIFT,
+	loff_t last = min_t(u64, (u64)end << PAGE_SHIFT,
 			    i_size_read(file_inode(m->file))) - 1;
 	struct folio *folios[PAGEVEC_SIZE];
 	pgoff_t offset;
