@@ -127,7 +127,7 @@ class Makefile:
                         lines.pop()
                     continue
                 dropped = False
-                lines.append(now)
+                lines.extend(now.split("\n"))
             if lines:
                 found.append("\n".join(lines))
         text = "\n\n".join(found) + "\n"

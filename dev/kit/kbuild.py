@@ -44,6 +44,9 @@ def complaints(now, base, defined):
             source = f"{PurePosixPath(makefile).parent}/{word[:-2]}.c"
             if word.endswith(".o") and source not in now.entries and f"{word[:-2]}-y" not in fresh:
                 yield f"{makefile}: {word}: its source is not there yet"
+        for part in re.findall(r"^([\w-]+)-y\s*:=", now.text(makefile), re.M):
+            if not {f"{part}.o", f"$({part}-y)"} & words(now.text(makefile)) and f"{part}-y" in fresh:
+                yield f"{makefile}: {part}-y: nothing builds it"
         for symbol in re.findall(r"\$\(CONFIG_(\w+)\)", " ".join(fresh)):
             if not defined(symbol, now):
                 yield f"{makefile}: CONFIG_{symbol}: no Kconfig has it yet"
