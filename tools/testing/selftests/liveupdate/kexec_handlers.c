@@ -258,6 +258,7 @@ static void save_three_values(const struct scenario *s)
 {
 	int session = outgoing(s), i;
 
+	CHECK_OK(load_module());
 	CHECK_FD(session);
 	for (i = 11; i <= 13; i++)
 		CHECK_OK(preserve_value(session, "luo-test-v1", i));
@@ -267,6 +268,7 @@ static void refuse_retrieve(const struct scenario *s)
 {
 	int session = incoming(s);
 
+	CHECK_OK(load_module());
 	CHECK_FD(session);
 	fail_next("luo-test-v1 retrieve 1 12");
 	CHECK_EQ(-ENOMEM, luo_retrieve_fd(session, 11));
@@ -291,6 +293,7 @@ static void refuse_finish(const struct scenario *s)
 {
 	int session = incoming(s);
 
+	CHECK_OK(load_module());
 	CHECK_FD(session);
 	CHECK_EQ(11, retrieve_value(session, 11));
 	clear_log();
@@ -320,10 +323,11 @@ static long long settled(int fd)
 /* Not before the jump is sure. */
 static void call_off(const struct scenario *s)
 {
-	int session = outgoing(s), fd = open_test_file("luo-test-v1", 31);
+	int session = outgoing(s), fd;
 
 	CHECK_OK(load_module());
 	CHECK_FD(session);
+	fd = open_test_file("luo-test-v1", 31);
 	CHECK_OK(luo_preserve(session, fd, 31));
 	CHECK_OK(preserve_value(session, "luo-test-v1", 32));
 	CHECK_OK(load_kernel(""));
