@@ -147,62 +147,55 @@ struct liveupdate_file_handler {
 
 /**
  * struct liveupdate_flb_op_args - What an FLB operation is told.
- * @flb:  The FLB.
- * @data: Set by preserve, handed over.
- * @obj:  Set by preserve and by retrieve; the live object.
+ * @flb:      The FLB.
+ * @data:     Set by preserve, handed over; carry may change it.
+ * @obj:      Set by preserve and by retrieve; the live object.
+ * @incoming: For carry and uncarry: the object that retrieve made.
  */
 struct liveupdate_flb_op_args {
 	struct liveupdate_flb *flb;
 	u64 data;
 	void *obj;
+	void *incoming;
 };
 
 /**
  * struct liveupdate_flb_ops - State shared by many files.
- * @preserve:   The first file that depends on it is being preserved.
- * @unpreserve: Undo preserve: the last such file was unpreserved.
- * @retrieve:   Make @obj from @data in the next kernel, on demand.
+ * @preserve:   The first file that depends on it is being preserved. Required.
+ * @unpreserve: Undo preserve: the last such file was unpreserved. Required.
+ * @retrieve:   Make @obj from @data in the next kernel, on demand. Required.
  * @finish:     The last dependent file was finished; release everything. @obj
- *              is NULL if nobody asked for it.
- * @owner:      Module; pinned while the FLB is preserved or retrieved.
+ *              is NULL if nobody asked for it. Required.
+ * @carry:      The jump is near, and files that came in with @incoming were
+ *              never retrieved: make what they need part of @obj and @data,
+ *              which preserve made. @incoming stays with its users.
+ * @uncarry:    The jump was called off; undo a carry that succeeded. Both or
+ *              neither.
+ * @owner:      Module of all this; pinned while the FLB is preserved or
+ *              retrieved. NULL if it is built in.
  *
- * All are required.
- *
- * Context: process context, may sleep.
+ * Context: process context, may sleep, one at a time for each FLB.
  */
 struct liveupdate_flb_ops {
 	int (*preserve)(struct liveupdate_flb_op_args *args);
 	void (*unpreserve)(struct liveupdate_flb_op_args *args);
 	int (*retrieve)(struct liveupdate_flb_op_args *args);
 	void (*finish)(struct liveupdate_flb_op_args *args);
+	int (*carry)(struct liveupdate_flb_op_args *args);
+	void (*uncarry)(struct liveupdate_flb_op_args *args);
 	struct module *owner;
-};
-
-/* One direction of an FLB. */
-struct liveupdate_flb_side {
-	/* private: */
-	u64 files;
-	u64 data;
-	void *obj;
-	unsigned int users;
-	bool pinned;
-	bool retrieved;
 };
 
 /**
  * struct liveupdate_flb - File-lifecycle-bound data.
  * @ops:        What it can do.
  * @compatible: Name of its format, found again in the next kernel.
+ *
+ * Lives as long as the module that owns it.
  */
 struct liveupdate_flb {
 	const struct liveupdate_flb_ops *ops;
 	const char compatible[LUO_HANDLER_NAME_LENGTH];
-
-	/* private: */
-	struct list_head node;
-	unsigned int handlers;
-	struct liveupdate_flb_side outgoing;
-	struct liveupdate_flb_side incoming;
 };
 
 #ifdef CONFIG_LIVEUPDATE
@@ -212,7 +205,7 @@ DECLARE_STATIC_KEY_FALSE(liveupdate_key);
 /**
  * liveupdate_enabled - Say if live update is on.
  *
- * Context: any, once initcalls run.
+ * Context: any, from arch_initcall() on.
  * Return: true if the kernel was booted with liveupdate=on and can hand over.
  */
 static inline bool liveupdate_enabled(void)
@@ -340,7 +333,7 @@ liveupdate_put_file_incoming(struct liveupdate_session *session, u64 token)
 static inline struct liveupdate_session *
 liveupdate_lock_incoming(const char *name)
 {
-	return ERR_PTR(-ENOENT);
+	return ERR_PTR(-EOPNOTSUPP);
 }
 
 static inline void

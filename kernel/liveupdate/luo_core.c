@@ -225,11 +225,19 @@ static int luo_freeze_sessions(struct luo *luo)
 	if (err)
 		return err;
 
-	err = luo_flb_freeze(luo);
-	if (!err)
-		err = luo_files_freeze(luo);
+	err = luo_flbs_carry(luo);
 	if (err)
-		luo_sessions_uncarry(luo);
+		goto err_uncarry_sessions;
+
+	err = luo_files_freeze(luo);
+	if (err)
+		goto err_uncarry_flbs;
+	return 0;
+
+err_uncarry_flbs:
+	luo_flbs_uncarry(luo);
+err_uncarry_sessions:
+	luo_sessions_uncarry(luo);
 	return err;
 }
 
@@ -384,8 +392,7 @@ void luo_destroy(struct luo *luo)
 		luo_session_put(session);
 	}
 	luo_chain_free(&luo->chain);
-	if (luo->flb_page)
-		luo->memory->free(luo->flb_page);
+	luo_flbs_free(luo);
 	luo->memory->free(luo->root);
 }
 

@@ -277,6 +277,7 @@ int luo_file_set_finish(struct liveupdate_session *session)
 		luo_file_finish_one(rb_entry(node, struct luo_file, by_seq));
 		cond_resched();
 	}
+	luo_flb_settle(session->luo);
 	luo_chain_free(&files->chain);
 	return 0;
 }

@@ -79,6 +79,12 @@ static void luo_file_list_freezable(struct luo_file *f)
 	list_add_tail(&f->freeze_node, &luo->freeze_files[f->height]);
 }
 
+/* @f came in, and is handed over once more. */
+static bool luo_file_again(const struct luo_file *f)
+{
+	return f->retrieve_status == 1;
+}
+
 static int luo_file_engage(struct luo_file *f)
 {
 	enum luo_file_state before = f->state;
@@ -89,7 +95,7 @@ static int luo_file_engage(struct luo_file *f)
 	if (err)
 		return err;
 
-	err = luo_flb_files_preserve(luo, f->handler);
+	err = luo_flb_files_preserve(luo, f->handler, luo_file_again(f));
 	if (err)
 		goto err_release_id;
 
@@ -106,7 +112,7 @@ static int luo_file_engage(struct luo_file *f)
 
 err_unpreserve_flbs:
 	f->state = before;
-	luo_flb_files_unpreserve(luo, f->handler);
+	luo_flb_files_unpreserve(luo, f->handler, luo_file_again(f));
 err_release_id:
 	luo_file_release_id(f);
 	return err;
@@ -120,7 +126,7 @@ void luo_file_disengage(struct luo_file *f)
 {
 	luo_op_call_void(f, "unpreserve", f->handler->ops->unpreserve);
 	f->preserved_bytes = 0;
-	luo_flb_files_unpreserve(luo_of(f), f->handler);
+	luo_flb_files_unpreserve(luo_of(f), f->handler, luo_file_again(f));
 	luo_file_release_id(f);
 }
 

@@ -3,155 +3,181 @@
  * File-lifecycle-bound data: state behind many files, preserved with the first
  * of them and released with the last.
  *
- * There is one page of records, ours from the moment somebody needs it. A
- * record describes either what came in and is not finished, or what goes out.
+ * Whoever gives up an FLB's lock sees to what is due: unpreserve once nothing
+ * that goes out needs it, finish once nothing that came in does. So a user who
+ * puts the last reference inside of a callback waits for nobody.
  */
 
 #define pr_fmt(fmt) "liveupdate: " fmt
 
 #include <linux/cleanup.h>
-#include <linux/export.h>
-#include <linux/io.h>
-#include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/slab.h>
 #include <trace/events/liveupdate.h>
 
-#include "luo_internal.h"
+#include "luo_flb.h"
 
-#define LUO_FLB_MAX \
-	((PAGE_SIZE - sizeof(struct luo_flb_page_ser)) / sizeof(struct luo_flb_ser))
+/* FLBs whose callbacks one task can be in; lockdep tells so many apart. */
+#define LUO_FLB_DEPTH	8
 
-/* ---- the page ---- */
+/* ---- objects ---- */
 
-static bool luo_flb_page_valid(const struct luo_flb_page_ser *page)
+/**
+ * luo_flb_complete - Say if an FLB can be registered.
+ * @flb: FLB.
+ *
+ * Code of a module that does not say so could go at any time.
+ *
+ * Return: true if all is there that has to be.
+ */
+bool luo_flb_complete(const struct liveupdate_flb *flb)
 {
-	return page && page->pages == 1 && page->count <= LUO_FLB_MAX;
+	const struct liveupdate_flb_ops *ops = flb->ops;
+
+	return ops && ops->preserve && ops->unpreserve && ops->retrieve &&
+	       ops->finish && !ops->carry == !ops->uncarry &&
+	       (ops->owner || !is_module_address((unsigned long)ops)) &&
+	       luo_name_valid(flb->compatible);
 }
 
-static struct luo_flb_ser *luo_flb_record_find(struct luo *luo, const char *name)
+/**
+ * luo_flb_find - Look an FLB up by its name.
+ * @luo:  Instance, FLBs locked.
+ * @name: Name.
+ *
+ * Return: the FLB or NULL.
+ */
+struct luo_flb *luo_flb_find(struct luo *luo, const char *name)
 {
-	struct luo_flb_page_ser *page = luo->flb_page;
-	u64 i;
+	struct luo_flb *f;
 
-	for (i = 0; page && i < page->count; i++) {
-		if (!strncmp(page->flb[i].name, name, sizeof(page->flb[i].name)))
-			return &page->flb[i];
+	lockdep_assert_held(&luo->flb_lock);
+	list_for_each_entry(f, &luo->flbs, node) {
+		if (!strncmp(f->name, name, sizeof(f->name)))
+			return f;
 	}
 	return NULL;
 }
 
-static struct luo_flb_ser *luo_flb_record_add(struct luo *luo, const char *name)
+/**
+ * luo_flb_new - Make an FLB.
+ * @luo:  Instance, FLBs locked.
+ * @name: Valid name.
+ *
+ * Return: the FLB with a reference for the caller, or NULL.
+ */
+struct luo_flb *luo_flb_new(struct luo *luo, const char *name)
 {
-	struct luo_flb_page_ser *page = luo->flb_page;
-	struct luo_flb_ser *record;
+	struct luo_flb *f = kzalloc(sizeof(*f), GFP_KERNEL);
 
-	if (page->count == LUO_FLB_MAX)
+	if (!f)
 		return NULL;
 
-	record = &page->flb[page->count];
-	strscpy_pad(record->name, name);
-	page->count++;
-	return record;
+	f->luo = luo;
+	strscpy_pad(f->name, name);
+	mutex_init(&f->lock);
+	f->refs = 1;
+	list_add_tail(&f->node, &luo->flbs);
+	return f;
 }
 
-static void luo_flb_record_remove(struct luo *luo, struct luo_flb_ser *record)
+/**
+ * luo_flb_drop - Drop a reference.
+ * @f: FLB; all FLBs are locked.
+ *
+ * A link to a handler has one, and so has each side that is not empty.
+ */
+void luo_flb_drop(struct luo_flb *f)
 {
-	struct luo_flb_page_ser *page = luo->flb_page;
-	struct luo_flb_ser *last = &page->flb[page->count - 1];
-
-	*record = *last;
-	memset(last, 0, sizeof(*last));
-	page->count--;
-}
-
-static void luo_flb_drop_unusable(struct luo *luo)
-{
-	struct luo_flb_page_ser *page = luo->flb_page;
-	u64 i;
-
-	for (i = page->count; i-- > 0;) {
-		struct luo_flb_ser *record = &page->flb[i];
-
-		if (luo_name_valid(record->name) && record->count &&
-		    luo_flb_record_find(luo, record->name) == record)
-			continue;
-		pr_warn("FLB record %llu is damaged; its memory stays reserved\n", i);
-		luo_flb_record_remove(luo, record);
-	}
-}
-
-/* A page that makes no sense is left alone, its memory reserved. */
-static void luo_flb_page_take_over(struct luo *luo)
-{
-	u64 pa = luo->root->flb;
-
-	luo->flb_read = true;
-	if (!pa)
+	lockdep_assert_held(&f->luo->flb_lock);
+	if (--f->refs)
 		return;
 
-	if (PAGE_ALIGNED(pa) && luo_flb_page_valid(luo->memory->peek(pa)))
-		luo->flb_page = luo->memory->claim(pa);
-	if (luo->flb_page) {
-		luo_flb_drop_unusable(luo);
-		return;
+	list_del(&f->node);
+	mutex_destroy(&f->lock);
+	kfree(f);
+}
+
+/**
+ * luo_flb_put - Drop a reference.
+ * @f: FLB.
+ */
+void luo_flb_put(struct luo_flb *f)
+{
+	struct luo *luo = f->luo;
+
+	guard(mutex)(&luo->flb_lock);
+	luo_flb_drop(f);
+}
+
+/**
+ * luo_flb_after - Go from one FLB to the next.
+ * @luo: Instance.
+ * @f:   FLB whose reference is dropped, or NULL.
+ *
+ * Return: the one that was made after @f, or the first, with a reference; NULL if
+ * there is none.
+ */
+struct luo_flb *luo_flb_after(struct luo *luo, struct luo_flb *f)
+{
+	struct luo_flb *next;
+
+	guard(mutex)(&luo->flb_lock);
+	next = f ? list_next_entry(f, node) :
+		   list_first_entry(&luo->flbs, struct luo_flb, node);
+	if (f)
+		luo_flb_drop(f);
+	if (list_entry_is_head(next, &luo->flbs, node))
+		return NULL;
+
+	next->refs++;
+	return next;
+}
+
+static void luo_flb_unpin(struct luo_flb *f)
+{
+	struct module *owner;
+
+	guard(mutex)(&f->luo->flb_lock);
+	owner = f->flb->ops->owner;
+	if (!--f->pins && !f->handlers)
+		f->flb = NULL;
+	module_put(owner);
+}
+
+/* @flb is who asks; it may have been registered with no handler yet. */
+static int luo_flb_pin(struct luo_flb *f, struct liveupdate_flb *flb)
+{
+	guard(mutex)(&f->luo->flb_lock);
+	if (f->flb)
+		flb = f->flb;
+	if (!flb || !try_module_get(flb->ops->owner))
+		return -ENODEV;
+
+	f->flb = flb;
+	f->pins++;
+	return 0;
+}
+
+/**
+ * luo_flbs_free - Free all FLBs of an instance.
+ * @luo: Instance that ends.
+ */
+void luo_flbs_free(struct luo *luo)
+{
+	struct luo_flb *f, *next;
+
+	list_for_each_entry_safe(f, next, &luo->flbs, node) {
+		while (f->pins)
+			luo_flb_unpin(f);
+		list_del(&f->node);
+		mutex_destroy(&f->lock);
+		kfree(f);
 	}
-	pr_warn("list of FLBs is damaged; their memory stays reserved\n");
-	luo->root->flb = 0;
-}
-
-static void luo_flb_page_read(struct luo *luo)
-{
-	lockdep_assert_held(&luo->flb_lock);
-	if (!luo->flb_read)
-		luo_flb_page_take_over(luo);
-}
-
-static int luo_flb_page_make(struct luo *luo)
-{
-	struct luo_flb_page_ser *page;
-
-	luo_flb_page_read(luo);
 	if (luo->flb_page)
-		return 0;
-
-	page = luo->memory->alloc();
-	if (IS_ERR(page))
-		return PTR_ERR(page);
-
-	page->pages = 1;
-	luo->flb_page = page;
-	luo->root->flb = virt_to_phys(page);
-	return 0;
-}
-
-static const struct liveupdate_flb_side *
-luo_flb_side_to_hand_over(const struct liveupdate_flb *flb)
-{
-	return flb->incoming.files ? &flb->incoming : &flb->outgoing;
-}
-
-/* Bring the record in line with the FLB. Only a new record can fail. */
-static int luo_flb_sync(struct luo *luo, struct liveupdate_flb *flb)
-{
-	const struct liveupdate_flb_side *side = luo_flb_side_to_hand_over(flb);
-	struct luo_flb_ser *record = luo_flb_record_find(luo, flb->compatible);
-
-	lockdep_assert_held(&luo->flb_lock);
-	if (!side->files) {
-		if (record)
-			luo_flb_record_remove(luo, record);
-		return 0;
-	}
-	if (!record)
-		record = luo_flb_record_add(luo, flb->compatible);
-	if (!record)
-		return -ENOSPC;
-
-	record->data = side->data;
-	record->count = side->files;
-	return 0;
+		luo->memory->free(luo->flb_page);
 }
 
 /* ---- callbacks ---- */
@@ -161,412 +187,394 @@ static u64 luo_flb_op_begin(void)
 	return trace_liveupdate_flb_op_enabled() ? local_clock() : 0;
 }
 
-static void luo_flb_op_end(const struct liveupdate_flb *flb, const char *op,
-			   int err, u64 begin)
+static void luo_flb_op_end(const struct luo_flb *f, const char *op, int err,
+			   u64 begin)
 {
 	if (begin)
-		trace_liveupdate_flb_op(op, flb->compatible, err,
-					local_clock() - begin);
+		trace_liveupdate_flb_op(op, f->name, err, local_clock() - begin);
 }
 
-static int luo_flb_op_call(struct liveupdate_flb *flb,
-			   struct liveupdate_flb_side *side, const char *name,
-			   int (*op)(struct liveupdate_flb_op_args *args))
+static struct liveupdate_flb_op_args luo_flb_args(const struct luo_flb *f,
+						  const struct luo_flb_side *side)
 {
-	struct liveupdate_flb_op_args args = { .flb = flb, .data = side->data };
-	u64 begin;
-	int err;
+	return (struct liveupdate_flb_op_args) {
+		.flb = f->flb,
+		.data = side->data,
+		.obj = side->obj,
+		.incoming = side == &f->out ? f->in.obj : NULL,
+	};
+}
 
-	if (!try_module_get(flb->ops->owner))
-		return -ENODEV;
+/**
+ * luo_flb_op_call - Make a side live, or more than it was.
+ * @f:     FLB, locked.
+ * @side:  One of its sides.
+ * @state: What the side is if the callback succeeds; if not, nothing changes.
+ * @name:  Name of the callback.
+ * @op:    Callback.
+ *
+ * Return: 0 or the error of @op.
+ */
+int luo_flb_op_call(struct luo_flb *f, struct luo_flb_side *side,
+		    enum luo_flb_state state, const char *name,
+		    int (*op)(struct liveupdate_flb_op_args *args))
+{
+	struct liveupdate_flb_op_args args = luo_flb_args(f, side);
+	u64 begin = luo_flb_op_begin();
+	int err = op(&args);
 
-	begin = luo_flb_op_begin();
-	err = op(&args);
-	luo_flb_op_end(flb, name, err, begin);
-	if (err) {
-		module_put(flb->ops->owner);
+	luo_flb_op_end(f, name, err, begin);
+	if (err)
 		return err;
-	}
-	side->pinned = true;
+
+	guard(mutex)(&f->luo->flb_lock);
+	if (side->state == LUO_FLB_NONE)
+		f->refs++;
+	side->state = state;
 	side->data = args.data;
 	side->obj = args.obj;
+	side->seq = ++f->luo->flb_seq;
 	return 0;
 }
 
-static void luo_flb_op_call_void(struct liveupdate_flb *flb,
-				 struct liveupdate_flb_side *side,
-				 const char *name,
-				 void (*op)(struct liveupdate_flb_op_args *args))
+/**
+ * luo_flb_op_call_void - Make a side less than it was.
+ * @f:    FLB, locked.
+ * @side: One of its sides; the state is up to the caller.
+ * @name: Name of the callback.
+ * @op:   Callback.
+ */
+void luo_flb_op_call_void(struct luo_flb *f, struct luo_flb_side *side,
+			  const char *name,
+			  void (*op)(struct liveupdate_flb_op_args *args))
 {
-	struct liveupdate_flb_op_args args = {
-		.flb = flb, .data = side->data, .obj = side->obj,
-	};
+	struct liveupdate_flb_op_args args = luo_flb_args(f, side);
 	u64 begin = luo_flb_op_begin();
 
 	op(&args);
-	luo_flb_op_end(flb, name, 0, begin);
-	if (side->pinned)
-		module_put(flb->ops->owner);
-	*side = (struct liveupdate_flb_side) {};
+	luo_flb_op_end(f, name, 0, begin);
+	guard(mutex)(&f->luo->flb_lock);
+	side->data = args.data;
+	side->obj = args.obj;
 }
 
-/* ---- registration ---- */
-
-static struct luo_flb_link *luo_flb_link_find(struct liveupdate_file_handler *fh,
-					      struct liveupdate_flb *flb)
+/* Make a side live, and keep its module here as long as it is. */
+static int luo_flb_enliven(struct luo_flb *f, struct liveupdate_flb *flb,
+			   struct luo_flb_side *side)
 {
-	struct luo_flb_link *link;
+	int err = luo_flb_pin(f, flb);
 
-	list_for_each_entry(link, &fh->flbs, node) {
-		if (link->flb == flb)
-			return link;
+	if (err)
+		return err;
+	if (side == &f->out)
+		err = luo_flb_op_call(f, side, LUO_FLB_PRESERVED, "preserve",
+				      f->flb->ops->preserve);
+	else
+		err = luo_flb_op_call(f, side, LUO_FLB_RETRIEVED, "retrieve",
+				      f->flb->ops->retrieve);
+	if (err)
+		luo_flb_unpin(f);
+	return err;
+}
+
+/**
+ * luo_flb_preserve - See to it that an FLB is preserved.
+ * @f: FLB, locked; somebody has registered it.
+ *
+ * Return: 0, -ENOMEM, -ENODEV if its module goes, or its own error.
+ */
+int luo_flb_preserve(struct luo_flb *f)
+{
+	struct luo *luo = f->luo;
+	int err;
+
+	if (f->out.state != LUO_FLB_NONE)
+		return 0;
+
+	mutex_lock(&luo->flb_lock);
+	err = luo_flb_page_make(luo);
+	mutex_unlock(&luo->flb_lock);
+	return err ?: luo_flb_enliven(f, NULL, &f->out);
+}
+
+/**
+ * luo_flb_retrieve - See to it that an FLB is retrieved.
+ * @f:   FLB, locked.
+ * @flb: Who asks, or NULL.
+ *
+ * Return: 0; -ENOENT if nothing came in; -EBADMSG if it is damaged; -ENODEV if
+ * its module goes; or its own error.
+ */
+int luo_flb_retrieve(struct luo_flb *f, struct liveupdate_flb *flb)
+{
+	switch (f->in.state) {
+	case LUO_FLB_INCOMING:
+		return luo_flb_enliven(f, flb, &f->in);
+	case LUO_FLB_RETRIEVED:
+		return 0;
+	case LUO_FLB_DAMAGED:
+		return -EBADMSG;
+	default:
+		return f->luo->flbs_lost ? -EBADMSG : -ENOENT;
+	}
+}
+
+static void luo_flb_finish(struct luo_flb *f)
+{
+	if (f->in.state == LUO_FLB_DAMAGED)
+		return;
+	if (f->in.state == LUO_FLB_INCOMING && luo_flb_pin(f, NULL)) {
+		pr_warn("FLB %s: nobody knows how to free it; its memory stays reserved\n",
+			f->name);
+		return;
+	}
+	luo_flb_op_call_void(f, &f->in, "finish", f->flb->ops->finish);
+	luo_flb_unpin(f);
+}
+
+static void luo_flb_unpreserve(struct luo_flb *f)
+{
+	luo_flb_op_call_void(f, &f->out, "unpreserve", f->flb->ops->unpreserve);
+	luo_flb_unpin(f);
+}
+
+/**
+ * luo_flb_is_due - Say if nothing keeps a side.
+ * @side: Side; all FLBs are locked.
+ *
+ * Return: true if it is to be unpreserved or finished.
+ */
+bool luo_flb_is_due(const struct luo_flb_side *side)
+{
+	return side->state != LUO_FLB_NONE && side->state != LUO_FLB_CARRIED &&
+	       !side->files && !side->users;
+}
+
+static struct luo_flb_side *luo_flb_due(struct luo_flb *f)
+{
+	lockdep_assert_held(&f->luo->flb_lock);
+	if (luo_flb_is_due(&f->out))
+		return &f->out;
+	return luo_flb_is_due(&f->in) ? &f->in : NULL;
+}
+
+static void luo_flb_end(struct luo_flb *f, struct luo_flb_side *side)
+{
+	if (side == &f->out)
+		luo_flb_unpreserve(f);
+	else
+		luo_flb_finish(f);
+
+	guard(mutex)(&f->luo->flb_lock);
+	*side = (struct luo_flb_side) {};
+	luo_flb_sync(f);
+	luo_flb_drop(f);
+}
+
+/* ---- lock ---- */
+
+/* An FLB in a callback of which the current task is, and how many there are. */
+static struct luo_flb *luo_flb_mine(struct luo *luo, unsigned int *depth)
+{
+	struct luo_flb *f, *mine = NULL;
+
+	*depth = 0;
+	list_for_each_entry(f, &luo->flbs, node) {
+		if (f->owner != current)
+			continue;
+		mine = f;
+		(*depth)++;
+	}
+	return mine;
+}
+
+static struct luo_flb *luo_flb_awaited_by(struct luo *luo,
+					  const struct task_struct *task)
+{
+	struct luo_flb *f;
+
+	list_for_each_entry(f, &luo->flbs, node) {
+		if (f->owner == task && f->awaits)
+			return f->awaits;
 	}
 	return NULL;
 }
 
-static struct liveupdate_flb *luo_flb_find(struct luo *luo, const char *name)
+/* A task waits for one FLB at a time, so there is one way to follow. */
+static bool luo_flb_waits_for_me(struct luo *luo, const struct luo_flb *f)
 {
-	struct liveupdate_flb *flb;
-
-	list_for_each_entry(flb, &luo->flbs, node) {
-		if (!strncmp(flb->compatible, name, sizeof(flb->compatible)))
-			return flb;
-	}
-	return NULL;
-}
-
-static bool luo_flb_complete(const struct liveupdate_flb *flb)
-{
-	const struct liveupdate_flb_ops *ops = flb->ops;
-
-	return ops && ops->preserve && ops->unpreserve && ops->retrieve &&
-	       ops->finish && luo_name_valid(flb->compatible);
-}
-
-/* The FLB's first handler: see what the previous kernel left for it. */
-static void luo_flb_attach(struct luo *luo, struct liveupdate_flb *flb)
-{
-	const struct luo_flb_ser *record;
-
-	flb->outgoing = (struct liveupdate_flb_side) {};
-	flb->incoming = (struct liveupdate_flb_side) {};
-	list_add_tail(&flb->node, &luo->flbs);
-
-	luo_flb_page_read(luo);
-	record = luo_flb_record_find(luo, flb->compatible);
-	if (record) {
-		flb->incoming.files = record->count;
-		flb->incoming.data = record->data;
-	}
-}
-
-static bool luo_handler_registered(struct luo *luo,
-				   const struct liveupdate_file_handler *fh)
-{
-	const struct liveupdate_file_handler *other;
-
-	list_for_each_entry(other, &luo->handlers, node) {
-		if (other == fh)
+	while (f && f->owner) {
+		if (f->owner == current)
 			return true;
+		f = luo_flb_awaited_by(luo, f->owner);
 	}
 	return false;
 }
 
-static int luo_flb_register_locked(struct luo *luo,
-				   struct liveupdate_file_handler *fh,
-				   struct liveupdate_flb *flb)
-{
-	struct liveupdate_flb *twin = luo_flb_find(luo, flb->compatible);
-	struct luo_flb_link *link;
-
-	if (!luo_handler_registered(luo, fh))
-		return -EINVAL;
-	if ((twin && twin != flb) || luo_flb_link_find(fh, flb))
-		return -EEXIST;
-	if (fh->files)
-		return -EBUSY;
-
-	link = kzalloc(sizeof(*link), GFP_KERNEL);
-	if (!link)
-		return -ENOMEM;
-
-	if (!twin) {
-		flb->handlers = 0;
-		luo_flb_attach(luo, flb);
-	}
-	flb->handlers++;
-	link->flb = flb;
-	list_add_tail(&link->node, &fh->flbs);
-	return 0;
-}
-
 /**
- * luo_flb_register - Make files of a handler depend on an FLB.
- * @luo: Instance.
- * @fh:  Registered handler.
- * @flb: FLB, perhaps registered with other handlers already.
+ * luo_flb_lock - Get ready to call an FLB.
+ * @f: FLB with a reference.
  *
- * Return: 0, -EINVAL, -EEXIST, -EBUSY or -ENOMEM as liveupdate_register_flb()
- * does.
+ * Return: 0; -EDEADLK if FLBs would wait for each other; -EINTR if the caller is
+ * killed.
  */
-int luo_flb_register(struct luo *luo, struct liveupdate_file_handler *fh,
-		     struct liveupdate_flb *flb)
+int luo_flb_lock(struct luo_flb *f)
 {
-	if (!luo_flb_complete(flb))
-		return -EINVAL;
-
-	guard(rwsem_write)(&luo->handlers_lock);
-	guard(mutex)(&luo->flb_lock);
-	return luo_flb_register_locked(luo, fh, flb);
-}
-
-static void luo_flb_detach(struct luo_flb_link *link)
-{
-	struct liveupdate_flb *flb = link->flb;
-
-	list_del(&link->node);
-	kfree(link);
-	if (!--flb->handlers)
-		list_del(&flb->node);
-}
-
-/**
- * luo_flb_unregister - Undo luo_flb_register().
- * @luo: Instance.
- * @fh:  Handler.
- * @flb: FLB; ignored if it is not registered with @fh.
- */
-void luo_flb_unregister(struct luo *luo, struct liveupdate_file_handler *fh,
-			struct liveupdate_flb *flb)
-{
-	struct luo_flb_link *link;
-
-	guard(rwsem_write)(&luo->handlers_lock);
-	guard(mutex)(&luo->flb_lock);
-	link = luo_handler_registered(luo, fh) ? luo_flb_link_find(fh, flb) : NULL;
-	if (link)
-		luo_flb_detach(link);
-}
-
-/**
- * luo_flb_unregister_all - Undo every luo_flb_register() of a handler.
- * @luo: Instance, handlers locked.
- * @fh:  Handler.
- */
-void luo_flb_unregister_all(struct luo *luo, struct liveupdate_file_handler *fh)
-{
-	struct luo_flb_link *link, *next;
-
-	lockdep_assert_held_write(&luo->handlers_lock);
-	guard(mutex)(&luo->flb_lock);
-	list_for_each_entry_safe(link, next, &fh->flbs, node)
-		luo_flb_detach(link);
-}
-
-/* ---- files come and go ---- */
-
-static int luo_flb_preserve_first(struct luo *luo, struct liveupdate_flb *flb)
-{
-	int err = luo_flb_page_make(luo);
-
-	if (err)
-		return err;
-	return luo_flb_op_call(flb, &flb->outgoing, "preserve",
-			       flb->ops->preserve);
-}
-
-static bool luo_flb_side_used(const struct liveupdate_flb_side *side)
-{
-	return side->files || side->users;
-}
-
-static void luo_flb_settle_outgoing(struct luo *luo, struct liveupdate_flb *flb)
-{
-	if (!luo_flb_side_used(&flb->outgoing))
-		luo_flb_op_call_void(flb, &flb->outgoing, "unpreserve",
-				     flb->ops->unpreserve);
-	luo_flb_sync(luo, flb);
-}
-
-static void luo_flb_settle_incoming(struct luo *luo, struct liveupdate_flb *flb)
-{
-	if (!luo_flb_side_used(&flb->incoming))
-		luo_flb_op_call_void(flb, &flb->incoming, "finish",
-				     flb->ops->finish);
-	luo_flb_sync(luo, flb);
-}
-
-static int luo_flb_add_file(struct luo *luo, struct liveupdate_flb *flb)
-{
+	struct luo *luo = f->luo;
+	struct luo_flb *mine;
+	unsigned int depth;
 	int err;
 
-	if (!luo_flb_side_used(&flb->outgoing)) {
-		err = luo_flb_preserve_first(luo, flb);
-		if (err)
-			return err;
+	mutex_lock(&luo->flb_lock);
+	mine = luo_flb_mine(luo, &depth);
+	if (mine && (depth == LUO_FLB_DEPTH || luo_flb_waits_for_me(luo, f))) {
+		mutex_unlock(&luo->flb_lock);
+		return -EDEADLK;
 	}
-	flb->outgoing.files++;
-	err = luo_flb_sync(luo, flb);
-	if (err) {
-		flb->outgoing.files--;
-		luo_flb_settle_outgoing(luo, flb);
-	}
+	if (mine)
+		mine->awaits = f;
+	mutex_unlock(&luo->flb_lock);
+
+	err = mutex_lock_killable_nested(&f->lock, depth);
+	guard(mutex)(&luo->flb_lock);
+	if (mine)
+		mine->awaits = NULL;
+	if (!err)
+		f->owner = current;
 	return err;
 }
 
-static void luo_flb_remove_file(struct luo *luo, struct liveupdate_flb *flb)
-{
-	flb->outgoing.files--;
-	luo_flb_settle_outgoing(luo, flb);
-}
-
-static void luo_flb_finish_file(struct luo *luo, struct liveupdate_flb *flb)
-{
-	if (!flb->incoming.files)
-		return;
-
-	flb->incoming.files--;
-	luo_flb_settle_incoming(luo, flb);
-}
-
 /**
- * luo_flb_files_preserve - A file of a handler is being preserved.
- * @luo: Instance.
- * @fh:  Handler, pinned.
+ * luo_flb_lock_uninterruptible - luo_flb_lock() for those who can't give up.
+ * @f: FLB with a reference.
  *
- * Return: 0, or the first failure of an FLB and nothing has changed.
+ * Context: not inside a callback of an FLB.
  */
-int luo_flb_files_preserve(struct luo *luo, struct liveupdate_file_handler *fh)
+void luo_flb_lock_uninterruptible(struct luo_flb *f)
 {
-	struct luo_flb_link *link;
-	int err;
+	mutex_lock(&f->lock);
+	guard(mutex)(&f->luo->flb_lock);
+	f->owner = current;
+}
 
-	guard(rwsem_read)(&luo->handlers_lock);
-	guard(mutex)(&luo->flb_lock);
-	list_for_each_entry(link, &fh->flbs, node) {
-		err = luo_flb_add_file(luo, link->flb);
-		if (!err)
-			continue;
-		list_for_each_entry_continue_reverse(link, &fh->flbs, node)
-			luo_flb_remove_file(luo, link->flb);
-		return err;
+/**
+ * luo_flb_unlock - End luo_flb_lock().
+ * @f: FLB; is unpreserved or finished if it is time.
+ */
+void luo_flb_unlock(struct luo_flb *f)
+{
+	struct luo *luo = f->luo;
+	struct luo_flb_side *side;
+
+	mutex_lock(&luo->flb_lock);
+	while ((side = luo_flb_due(f))) {
+		mutex_unlock(&luo->flb_lock);
+		luo_flb_end(f, side);
+		mutex_lock(&luo->flb_lock);
 	}
-	fh->files++;
-	return 0;
-}
-
-/**
- * luo_flb_files_unpreserve - Undo luo_flb_files_preserve().
- * @luo: Instance.
- * @fh:  Handler, pinned.
- */
-void luo_flb_files_unpreserve(struct luo *luo, struct liveupdate_file_handler *fh)
-{
-	struct luo_flb_link *link;
-
-	guard(rwsem_read)(&luo->handlers_lock);
-	guard(mutex)(&luo->flb_lock);
-	fh->files--;
-	list_for_each_entry_reverse(link, &fh->flbs, node)
-		luo_flb_remove_file(luo, link->flb);
-}
-
-/**
- * luo_flb_files_finish - A file of a handler was finished.
- * @luo: Instance.
- * @fh:  Handler, pinned.
- */
-void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh)
-{
-	struct luo_flb_link *link;
-
-	if (list_empty(&fh->flbs))
-		return;
-
-	guard(rwsem_read)(&luo->handlers_lock);
-	guard(mutex)(&luo->flb_lock);
-	list_for_each_entry(link, &fh->flbs, node)
-		luo_flb_finish_file(luo, link->flb);
-}
-
-static void luo_flb_forget(struct luo *luo, struct luo_flb_ser *record)
-{
-	struct liveupdate_flb *flb = luo_flb_find(luo, record->name);
-
-	if (!flb) {
-		luo_flb_record_remove(luo, record);
-	} else if (flb->incoming.files) {
-		flb->incoming.files = 0;
-		luo_flb_settle_incoming(luo, flb);
-	}
-}
-
-/**
- * luo_flb_forget_incoming - No incoming session is left that needs an FLB.
- * @luo: Instance.
- *
- * Files that could not be retrieved never finished theirs.
- */
-void luo_flb_forget_incoming(struct luo *luo)
-{
-	u64 i;
-
-	guard(mutex)(&luo->flb_lock);
-	luo_flb_page_read(luo);
-	for (i = luo->flb_page ? luo->flb_page->count : 0; i-- > 0;)
-		luo_flb_forget(luo, &luo->flb_page->flb[i]);
-}
-
-/**
- * luo_flb_freeze - Check that each FLB has one state to hand over.
- * @luo: Instance, frozen.
- *
- * Return: 0, or -EBUSY if an FLB came in, was not finished and is to go out
- * anew.
- */
-int luo_flb_freeze(struct luo *luo)
-{
-	struct liveupdate_flb *flb;
-
-	guard(mutex)(&luo->flb_lock);
-	list_for_each_entry(flb, &luo->flbs, node) {
-		if (flb->incoming.files && flb->outgoing.files) {
-			pr_warn("FLB %s: finish the sessions that came in with it first\n",
-				flb->compatible);
-			return -EBUSY;
-		}
-	}
-	return 0;
+	f->owner = NULL;
+	/* Who finds it locked under luo::flb_lock is right to leave all to us. */
+	mutex_unlock(&f->lock);
+	mutex_unlock(&luo->flb_lock);
 }
 
 /* ---- users ---- */
 
-/**
- * luo_flb_get_incoming - Use what the previous kernel left of an FLB.
- * @luo: Instance.
- * @flb: FLB.
- * @obj: Gets the live object.
- *
- * Return: 0; -ENOENT if nothing was left; else the FLB's own error.
- */
-int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb, void **obj)
+static struct luo_flb *luo_flb_get(struct luo *luo, struct liveupdate_flb *flb)
 {
-	struct liveupdate_flb_side *side = &flb->incoming;
+	struct luo_flb *f;
 	int err;
 
+	if (!luo_flb_complete(flb))
+		return ERR_PTR(-EINVAL);
+
 	guard(mutex)(&luo->flb_lock);
-	if (luo_flb_find(luo, flb->compatible) != flb || !side->files)
+	err = luo_flb_page_read(luo);
+	if (err)
+		return ERR_PTR(err);
+
+	f = luo_flb_find(luo, flb->compatible);
+	if (!f)
+		return ERR_PTR(luo->flbs_lost ? -EBADMSG : -ENOENT);
+	if (f->flb && f->flb != flb)
+		return ERR_PTR(-EEXIST);
+
+	f->refs++;
+	return f;
+}
+
+static int luo_flb_use(struct luo_flb *f, struct luo_flb_side *side, void **obj)
+{
+	guard(mutex)(&f->luo->flb_lock);
+	if (!side->files)
 		return -ENOENT;
 
-	if (!side->retrieved) {
-		err = luo_flb_op_call(flb, side, "retrieve", flb->ops->retrieve);
-		if (err)
-			return err;
-		side->retrieved = true;
-	}
 	side->users++;
 	*obj = side->obj;
 	return 0;
+}
+
+static void luo_flb_unuse(struct luo *luo, struct liveupdate_flb *flb,
+			  bool outgoing)
+{
+	struct luo_flb_side *side;
+	struct luo_flb *f;
+	bool settle;
+
+	mutex_lock(&luo->flb_lock);
+	f = luo_flb_find(luo, flb->compatible);
+	side = f && outgoing ? &f->out : &f->in;
+	if (WARN_ON_ONCE(!f || !side->users)) {
+		mutex_unlock(&luo->flb_lock);
+		return;
+	}
+	side->users--;
+	settle = luo_flb_is_due(side) && mutex_trylock(&f->lock);
+	if (settle) {
+		f->owner = current;
+		f->refs++;
+	}
+	mutex_unlock(&luo->flb_lock);
+	if (settle) {
+		luo_flb_unlock(f);
+		luo_flb_put(f);
+	}
+}
+
+/* Not once it is decided what goes on as it came. */
+static int luo_flb_retrieve_on_demand(struct luo_flb *f,
+				      struct liveupdate_flb *flb)
+{
+	if (f->in.state == LUO_FLB_INCOMING && READ_ONCE(f->luo->frozen))
+		return -EBUSY;
+	return luo_flb_retrieve(f, flb);
+}
+
+/**
+ * luo_flb_get_incoming - Use what the previous kernel left of an FLB.
+ * @luo: Instance.
+ * @flb: FLB, perhaps registered.
+ * @obj: Gets the live object.
+ *
+ * Return: 0 or an errno of liveupdate_flb_get_incoming().
+ */
+int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb, void **obj)
+{
+	struct luo_flb *f = luo_flb_get(luo, flb);
+	int err;
+
+	if (IS_ERR(f))
+		return PTR_ERR(f);
+
+	err = luo_flb_lock(f);
+	if (!err) {
+		err = luo_flb_retrieve_on_demand(f, flb);
+		if (!err)
+			err = luo_flb_use(f, &f->in, obj);
+		luo_flb_unlock(f);
+	}
+	luo_flb_put(f);
+	return err;
 }
 
 /**
@@ -576,12 +584,7 @@ int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb, void **obj
  */
 void luo_flb_put_incoming(struct luo *luo, struct liveupdate_flb *flb)
 {
-	guard(mutex)(&luo->flb_lock);
-	if (WARN_ON_ONCE(!flb->incoming.users))
-		return;
-
-	flb->incoming.users--;
-	luo_flb_settle_incoming(luo, flb);
+	luo_flb_unuse(luo, flb, false);
 }
 
 /**
@@ -590,19 +593,23 @@ void luo_flb_put_incoming(struct luo *luo, struct liveupdate_flb *flb)
  * @flb: FLB.
  * @obj: Gets the live object.
  *
- * Return: 0, or -ENOENT if no file that depends on it is preserved.
+ * Return: 0 or an errno of liveupdate_flb_get_outgoing().
  */
 int luo_flb_get_outgoing(struct luo *luo, struct liveupdate_flb *flb, void **obj)
 {
-	struct liveupdate_flb_side *side = &flb->outgoing;
+	struct luo_flb *f = luo_flb_get(luo, flb);
+	int err;
 
-	guard(mutex)(&luo->flb_lock);
-	if (luo_flb_find(luo, flb->compatible) != flb || !side->files)
-		return -ENOENT;
+	if (IS_ERR(f))
+		return PTR_ERR(f) == -EBADMSG ? -ENOENT : PTR_ERR(f);
 
-	side->users++;
-	*obj = side->obj;
-	return 0;
+	err = luo_flb_lock(f);
+	if (!err) {
+		err = luo_flb_use(f, &f->out, obj);
+		luo_flb_unlock(f);
+	}
+	luo_flb_put(f);
+	return err;
 }
 
 /**
@@ -612,10 +619,5 @@ int luo_flb_get_outgoing(struct luo *luo, struct liveupdate_flb *flb, void **obj
  */
 void luo_flb_put_outgoing(struct luo *luo, struct liveupdate_flb *flb)
 {
-	guard(mutex)(&luo->flb_lock);
-	if (WARN_ON_ONCE(!flb->outgoing.users))
-		return;
-
-	flb->outgoing.users--;
-	luo_flb_settle_outgoing(luo, flb);
+	luo_flb_unuse(luo, flb, true);
 }

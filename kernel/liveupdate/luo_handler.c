@@ -99,6 +99,7 @@ void luo_handler_unregister(struct luo *luo, struct liveupdate_file_handler *fh)
 		return;
 	if (atomic_read(&fh->users))
 		luo_handler_revoke(luo, fh);
+	luo_flb_settle(luo);
 
 	guard(rwsem_write)(&luo->handlers_lock);
 	luo_flb_unregister_all(luo, fh);

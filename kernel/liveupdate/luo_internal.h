@@ -208,24 +208,23 @@ void luo_file_set_forget(struct liveupdate_session *session);
 int luo_handler_register(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_handler_unregister(struct luo *luo, struct liveupdate_file_handler *fh);
 
-/* ---- luo_flb.c ---- */
-
-struct luo_flb_link {
-	struct list_head node;
-	struct liveupdate_flb *flb;
-};
+/* ---- luo_flb*.c ---- */
 
 int luo_flb_register(struct luo *luo, struct liveupdate_file_handler *fh,
 		     struct liveupdate_flb *flb);
 void luo_flb_unregister(struct luo *luo, struct liveupdate_file_handler *fh,
 			struct liveupdate_flb *flb);
 void luo_flb_unregister_all(struct luo *luo, struct liveupdate_file_handler *fh);
-int luo_flb_files_preserve(struct luo *luo, struct liveupdate_file_handler *fh);
+int luo_flb_files_preserve(struct luo *luo, struct liveupdate_file_handler *fh,
+			   bool again);
 void luo_flb_files_unpreserve(struct luo *luo,
-			      struct liveupdate_file_handler *fh);
+			      struct liveupdate_file_handler *fh, bool again);
 void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh);
+void luo_flb_settle(struct luo *luo);
 void luo_flb_forget_incoming(struct luo *luo);
-int luo_flb_freeze(struct luo *luo);
+void luo_flbs_free(struct luo *luo);
+int luo_flbs_carry(struct luo *luo);
+void luo_flbs_uncarry(struct luo *luo);
 int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb, void **obj);
 void luo_flb_put_incoming(struct luo *luo, struct liveupdate_flb *flb);
 int luo_flb_get_outgoing(struct luo *luo, struct liveupdate_flb *flb, void **obj);
@@ -324,17 +323,24 @@ struct luo {
 	struct rw_semaphore handlers_lock;
 	struct list_head handlers;
 
-	/* Guards FLBs and their page. */
+	/* Guards FLBs and their page; see luo_flb.h. */
 	struct mutex flb_lock;
 	struct list_head flbs;
 	struct luo_flb_page_ser *flb_page;
 	bool flb_read;
+	/* Records of the page, from the first on, that are still to be read. */
+	u64 flb_unread;
+	u64 flb_seq;
+	/* The previous kernel left some, and nobody knows which. */
+	bool flbs_lost;
 
 	/* Guards all below and the state of sessions. */
 	struct mutex lock;
 	struct luo_root_ser *root;
 	struct luo_chain chain;
 	bool sessions_read;
+	/* The previous kernel left some, and nobody knows which. */
+	bool sessions_lost;
 	struct rb_root by_name[LUO_DIRECTIONS];
 	struct rb_root by_seq;
 	u64 next_seq;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* File-lifecycle-bound data: luo_flb.c. */
+/* File-lifecycle-bound data: luo_flb.c. What reboot() does is tested elsewhere. */
 
 #include <kunit/test.h>
-#include <linux/io.h>
+#include <linux/completion.h>
+#include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/sched/task.h>
 
 #include "luo_test.h"
 
@@ -37,6 +39,24 @@ static void flb_needs_all_operations(struct kunit *test)
 
 	*(void **)((char *)&f->ops + row->offset) = NULL;
 	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &f->flb), row->err);
+}
+
+static void flb_that_carries_can_undo_it(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct luo_test_flb *f = luo_test_flb_new(t, "f");
+	void *obj;
+
+	luo_test_flb_can_carry(f);
+	f->ops.uncarry = NULL;
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &f->flb), -EINVAL);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -EINVAL);
+	luo_test_flb_can_carry(f);
+	f->ops.carry = NULL;
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &f->flb), -EINVAL);
+	luo_test_flb_can_carry(f);
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &f->flb), 0);
 }
 
 static void flb_needs_a_name_that_ends(struct kunit *test)
@@ -99,13 +119,68 @@ static void registration_that_lacks_memory_changes_nothing(struct kunit *test)
 	struct luo_test_handler *h = luo_test_handler(t, "h");
 	struct luo_test_flb *f = luo_test_flb_new(t, "f");
 	const char *before = luo_test_state(t);
+	unsigned int nth, refused = 0;
+	bool failed = true;
+	int err;
 
 	luo_test_need_fail_alloc(t);
-	luo_test_fail_alloc(1);
-	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &f->flb), -ENOMEM);
-	KUNIT_EXPECT_TRUE(test, luo_test_fail_alloc_done());
-	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
+	for (nth = 1; failed; nth++) {
+		luo_test_fail_alloc(nth);
+		err = luo_flb_register(&t->luo, &h->fh, &f->flb);
+		failed = luo_test_fail_alloc_done();
+		if (!err) {
+			luo_flb_unregister(&t->luo, &h->fh, &f->flb);
+		} else {
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+			refused++;
+		}
+		KUNIT_ASSERT_STREQ(test, luo_test_state(t), before);
+	}
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, refused, 2);
+}
+
+/* A handler goes with its module, whatever becomes of its FLB. */
+static void flb_stays_while_its_files_do(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct luo_test_flb *f = luo_test_flb(t, h, "f");
+	struct luo_test_flb *twin = luo_test_flb_new(t, "f");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	luo_test_preserve_new(t, s, h, 1);
+	luo_flb_unregister(&t->luo, &h->fh, &f->flb);
+	luo_test_preserve_new(t, s, h, 2);
+	luo_test_expect_handed_over(t, "s{1:h 2:h} f=2");
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &twin->flb), -EEXIST);
+	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 1), 0);
+	luo_test_expect_log(t, "f.preserve h.preserve:1 h.preserve:2 h.unpreserve:1");
+	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 2), 0);
+	luo_test_expect_log(t, "h.unpreserve:2 f.unpreserve");
+
+	/* Now it has gone. */
+	luo_test_preserve_new(t, s, h, 3);
+	luo_test_expect_handed_over(t, "s{3:h}");
+	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 3), 0);
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &twin->flb), 0);
+	seq_buf_clear(&t->log.seq);
+}
+
+static void flb_that_was_to_go_is_registered_anew(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct luo_test_flb *f = luo_test_flb(t, h, "f");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	luo_test_preserve_new(t, s, h, 1);
+	luo_flb_unregister(&t->luo, &h->fh, &f->flb);
 	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &f->flb), 0);
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &f->flb), -EEXIST);
+	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 1), 0);
+	luo_test_preserve_new(t, s, h, 2);
+	luo_test_expect_handed_over(t, "s{2:h} f=1");
 }
 
 /* ---- outgoing ---- */
@@ -167,7 +242,7 @@ static void flb_in_use_outlives_its_files(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, luo_flb_get_outgoing(&t->luo, &f->flb, &obj), -ENOENT);
 	luo_test_preserve_new(t, s, h, 1);
-	KUNIT_EXPECT_EQ(test, luo_flb_get_outgoing(&t->luo, &other->flb, &obj), -ENOENT);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_outgoing(&t->luo, &other->flb, &obj), -EEXIST);
 	KUNIT_EXPECT_EQ(test, luo_flb_get_outgoing(&t->luo, &f->flb, &obj), 0);
 	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 1), 0);
 	luo_test_expect_log(t, "f.preserve h.preserve:1 h.unpreserve:1");
@@ -214,38 +289,15 @@ static void page_holds_so_many_flbs_and_no_more(struct kunit *test)
 
 /* ---- incoming ---- */
 
-/* Session "s" with @n files of "h", which depend on "f". */
-static struct luo_test_handler *hand_over(struct luo_test *t, u64 n,
-					  struct luo_test_flb **f)
-{
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	struct liveupdate_session *s = luo_test_create(t, "s");
-	u64 token;
-
-	*f = luo_test_flb(t, h, "f");
-	for (token = 1; token <= n; token++)
-		luo_test_preserve_new(t, s, h, token);
-	luo_test_freeze_and_jump(t);
-	return h;
-}
-
-static void take_over(struct luo_test *t, struct luo_test_handler *h,
-		      struct luo_test_flb *f)
-{
-	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
-	KUNIT_ASSERT_EQ(t->test, luo_flb_register(&t->luo, &h->fh, &f->flb), 0);
-}
-
 static void flb_is_retrieved_on_demand_and_finished_with_the_last_file(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 2, &f);
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 2, &f);
 	void *obj;
 
 	luo_test_expect_handed_over(t, "s{1:h 2:h} f=2");
-	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -ENOENT);
-	take_over(t, h, f);
+	luo_test_take_over_flb(t, h, f);
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
 	KUNIT_EXPECT_PTR_EQ(test, obj, &f->flb);
 	luo_flb_put_incoming(&t->luo, &f->flb);
@@ -262,9 +314,9 @@ static void flb_nobody_asked_for_is_freed(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 1, &f);
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
 
-	take_over(t, h, f);
+	luo_test_take_over_flb(t, h, f);
 	luo_session_close(luo_test_retrieve(t, "s"));
 	luo_test_expect_log(t, "h.can_finish:1 h.free:1 f.free");
 	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
@@ -274,10 +326,10 @@ static void flb_in_use_is_finished_later(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 1, &f);
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
 	void *obj;
 
-	take_over(t, h, f);
+	luo_test_take_over_flb(t, h, f);
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
 	luo_session_close(luo_test_retrieve(t, "s"));
 	luo_test_expect_log(t, "f.retrieve h.can_finish:1 h.free:1");
@@ -289,11 +341,11 @@ static void retrieve_of_an_flb_may_be_tried_again(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 1, &f);
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
 	const char *before;
 	void *obj;
 
-	take_over(t, h, f);
+	luo_test_take_over_flb(t, h, f);
 	before = luo_test_state(t);
 	luo_test_fail_step(t, 1, -EUCLEAN);
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -EUCLEAN);
@@ -304,15 +356,298 @@ static void retrieve_of_an_flb_may_be_tried_again(struct kunit *test)
 	luo_session_close(luo_test_retrieve(t, "s"));
 }
 
+/* As a bus does, long before the module with the handler comes. */
+static void flb_can_be_asked_for_before_its_handler_is_there(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
+	struct luo_test_flb *twin = luo_test_flb_new(t, "f");
+	struct luo_test_flb *other = luo_test_flb_new(t, "other");
+	void *obj, *again;
+
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &other->flb, &obj), -ENOENT);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &twin->flb, &again), -EEXIST);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_outgoing(&t->luo, &f->flb, &again), -ENOENT);
+	luo_test_take_over_flb(t, h, f);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &again), 0);
+	KUNIT_EXPECT_PTR_EQ(test, again, obj);
+	luo_flb_put_incoming(&t->luo, &f->flb);
+	luo_flb_put_incoming(&t->luo, &f->flb);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_log(t, "f.retrieve h.can_finish:1 h.free:1 f.finish");
+}
+
+/* The FLB is built in, the handler is not. */
+static void flb_outlives_the_module_of_its_handler(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 2, &f);
+	void *obj, *again;
+
+	luo_test_take_over_flb(t, h, f);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
+	luo_handler_unregister(&t->luo, &h->fh);
+	luo_test_take_over_flb(t, h, f);
+	luo_test_preserve_new(t, luo_test_create(t, "new"), h, 3);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &again), 0);
+	KUNIT_EXPECT_PTR_EQ(test, again, obj);
+	luo_flb_put_incoming(&t->luo, &f->flb);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_first(t, "f.retrieve f.preserve h.preserve:3 h.can_finish:1");
+	luo_test_expect_log(t, "h.can_finish:2 h.free:2 h.free:1");
+	luo_flb_put_incoming(&t->luo, &f->flb);
+	luo_test_expect_log(t, "f.finish");
+	luo_test_expect_handed_over(t, "new{3:h} f=1");
+}
+
+static void flb_of_nobody_is_finished_by_its_last_user(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
+	void *obj;
+
+	luo_test_take_over_flb(t, h, f);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
+	luo_flb_unregister(&t->luo, &h->fh, &f->flb);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_log(t, "f.retrieve h.can_finish:1 h.free:1");
+	luo_flb_put_incoming(&t->luo, &f->flb);
+	luo_test_expect_log(t, "f.finish");
+	KUNIT_EXPECT_TRUE(test, list_empty(&t->luo.flbs));
+}
+
+/* ---- FLBs that use each other ---- */
+
+/* Session "s" with a file of "h", which depends on @n FLBs "f", "g" and "k". */
+static struct luo_test_handler *make_flbs(struct luo_test *t, unsigned int n,
+					  struct luo_test_flb **flbs)
+{
+	static const char * const names[] = { "f", "g", "k" };
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		flbs[i] = luo_test_flb(t, h, names[i]);
+	return h;
+}
+
+static void take_over_flbs(struct luo_test *t, struct luo_test_handler *h,
+			   unsigned int n, struct luo_test_flb **flbs)
+{
+	unsigned int i;
+
+	luo_test_freeze_and_jump(t);
+	luo_test_take_over_flb(t, h, flbs[0]);
+	for (i = 1; i < n; i++)
+		KUNIT_ASSERT_EQ(t->test, luo_flb_register(&t->luo, &h->fh, &flbs[i]->flb), 0);
+}
+
+static void flb_uses_another_from_beginning_to_end(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[2];
+	struct luo_test_handler *h = make_flbs(t, 2, flbs);
+	struct liveupdate_session *s = luo_test_create(t, "s");
+	void *obj;
+
+	flbs[1]->uses = flbs[0];
+	luo_test_preserve_new(t, s, h, 1);
+	luo_test_expect_log(t, "f.preserve g.preserve h.preserve:1");
+	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 1), 0);
+	luo_test_expect_log(t, "h.unpreserve:1 g.unpreserve f.unpreserve");
+	luo_test_preserve_new(t, s, h, 1);
+	take_over_flbs(t, h, 2, flbs);
+
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[1]->flb, &obj), 0);
+	luo_test_expect_log(t, "g.retrieve f.retrieve");
+	luo_flb_put_incoming(&t->luo, &flbs[1]->flb);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_log(t, "h.can_finish:1 h.free:1 g.finish f.finish");
+}
+
+static void flbs_are_finished_newest_first_after_all_files(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[3];
+	struct luo_test_handler *h = make_flbs(t, 3, flbs);
+	struct liveupdate_session *s = luo_test_create(t, "s");
+	void *obj;
+
+	luo_test_preserve_new(t, s, h, 1);
+	luo_test_preserve_new(t, s, h, 2);
+	take_over_flbs(t, h, 3, flbs);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[2]->flb, &obj), 0);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[0]->flb, &obj), 0);
+	luo_flb_put_incoming(&t->luo, &flbs[0]->flb);
+	luo_flb_put_incoming(&t->luo, &flbs[2]->flb);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_first(t, "k.retrieve f.retrieve h.can_finish:1 h.can_finish:2");
+	luo_test_expect_log(t, "h.free:2 h.free:1 f.finish k.finish g.free");
+}
+
+static void flbs_that_use_each_other_are_refused(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[3];
+	struct luo_test_handler *h = make_flbs(t, 3, flbs);
+	struct liveupdate_session *s = luo_test_create(t, "s");
+	unsigned int i;
+	void *obj;
+
+	luo_test_preserve_new(t, s, h, 1);
+	take_over_flbs(t, h, 3, flbs);
+	for (i = 0; i < 3; i++)
+		flbs[i]->uses = flbs[(i + 1) % 3];
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[0]->flb, &obj), -EDEADLK);
+	luo_test_expect_log(t, "f.retrieve g.retrieve k.retrieve");
+	flbs[1]->uses = flbs[1];
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[1]->flb, &obj), -EDEADLK);
+	flbs[1]->uses = NULL;
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[0]->flb, &obj), 0);
+	luo_flb_put_incoming(&t->luo, &flbs[0]->flb);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_first(t, "g.retrieve f.retrieve g.retrieve h.can_finish:1 h.free:1");
+	luo_test_expect_log(t, "f.finish g.finish k.free");
+}
+
+/* ---- two tasks ---- */
+
+/* In retrieve of "f" a worker waits until it is told to go on. */
+struct worker {
+	struct luo_test *t;
+	struct luo_test_flb *f;
+	struct task_struct *task;
+	struct completion inside;
+	struct completion go_on;
+	int err;
+};
+
+static struct worker *worker_now;
+
+static void worker_waits(struct luo_test_flb *f)
+{
+	complete(&worker_now->inside);
+	/* A test that fails does not hang. */
+	KUNIT_EXPECT_NE(worker_now->t->test, 0,
+			wait_for_completion_timeout(&worker_now->go_on, 5 * HZ));
+}
+
+static int worker_gets(void *data)
+{
+	struct worker *w = data;
+	void *obj;
+
+	w->err = luo_flb_get_incoming(&w->t->luo, &w->f->flb, &obj);
+	return 0;
+}
+
+static void worker_start(struct worker *w, struct luo_test *t, struct luo_test_flb *f)
+{
+	*w = (struct worker) { .t = t, .f = f };
+	init_completion(&w->inside);
+	init_completion(&w->go_on);
+	worker_now = w;
+	f->retrieving = worker_waits;
+	w->task = kthread_create(worker_gets, w, "luo_flb_test");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(t->test, w->task);
+	get_task_struct(w->task);
+	wake_up_process(w->task);
+	wait_for_completion(&w->inside);
+}
+
+static int worker_end(struct worker *w)
+{
+	complete(&w->go_on);
+	kthread_stop_put(w->task);
+	return w->err;
+}
+
+static void flb_that_is_slow_keeps_nobody_else_waiting(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[2];
+	struct luo_test_handler *h = make_flbs(t, 2, flbs), *i;
+	struct luo_test_flb *other = luo_test_flb_new(t, "other");
+	struct worker w;
+	void *obj;
+
+	luo_test_preserve_new(t, luo_test_create(t, "s"), h, 1);
+	take_over_flbs(t, h, 2, flbs);
+	worker_start(&w, t, flbs[0]);
+
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[1]->flb, &obj), 0);
+	luo_flb_put_incoming(&t->luo, &flbs[1]->flb);
+	i = luo_test_handler(t, "i");
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &i->fh, &other->flb), 0);
+	luo_test_preserve_new(t, luo_test_create(t, "new"), i, 2);
+	luo_handler_unregister(&t->luo, &h->fh);
+
+	KUNIT_EXPECT_EQ(test, worker_end(&w), 0);
+	luo_test_expect_log(t, "f.retrieve g.retrieve other.preserve i.preserve:2");
+	luo_flb_put_incoming(&t->luo, &flbs[0]->flb);
+}
+
+static void worker_goes_on(struct luo_test_flb *f)
+{
+	complete_all(&worker_now->go_on);
+}
+
+/* Each is in a callback, and asks for the FLB whose callback the other is in. */
+static void flbs_of_two_tasks_do_not_lock_each_other_up(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[2];
+	struct luo_test_handler *h = make_flbs(t, 2, flbs);
+	struct worker w;
+	void *obj;
+
+	luo_test_preserve_new(t, luo_test_create(t, "s"), h, 1);
+	take_over_flbs(t, h, 2, flbs);
+	flbs[0]->uses = flbs[1];
+	flbs[1]->uses = flbs[0];
+	worker_start(&w, t, flbs[0]);
+	flbs[1]->retrieving = worker_goes_on;
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[1]->flb, &obj), -EDEADLK);
+	KUNIT_EXPECT_EQ(test, worker_end(&w), -EDEADLK);
+	seq_buf_clear(&t->log.seq);
+}
+
+static void put_while_another_has_the_flb_does_not_wait(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
+	struct liveupdate_session *new = luo_test_create(t, "new");
+	struct worker w;
+	void *obj;
+
+	luo_test_take_over_flb(t, h, f);
+	luo_test_preserve_new(t, new, h, 2);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_outgoing(&t->luo, &f->flb, &obj), 0);
+	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(new, 2), 0);
+	worker_start(&w, t, f);
+	luo_flb_put_outgoing(&t->luo, &f->flb);
+	luo_test_expect_log(t, "f.preserve h.preserve:2 h.unpreserve:2 f.retrieve");
+	KUNIT_EXPECT_EQ(test, worker_end(&w), 0);
+	luo_test_expect_log(t, "f.unpreserve");
+	luo_flb_put_incoming(&t->luo, &f->flb);
+}
+
+/* ---- modules ---- */
+
 static void flb_whose_module_goes_is_not_used(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 1, &f);
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
 	void *obj;
 
 #ifdef CONFIG_MODULE_UNLOAD
-	take_over(t, h, f);
+	luo_test_take_over_flb(t, h, f);
 	t->module->state = MODULE_STATE_GOING;
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -ENODEV);
 	t->module->state = MODULE_STATE_LIVE;
@@ -322,233 +657,16 @@ static void flb_whose_module_goes_is_not_used(struct kunit *test)
 #endif
 }
 
-/* ---- carried over ---- */
-
-static void flb_nobody_knows_is_handed_over_as_it_came(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_flb *f, *g;
-	struct luo_test_handler *h = hand_over(t, 2, &f), *i;
-
-	i = luo_test_handler(t, "i");
-	g = luo_test_flb(t, i, "g");
-	luo_test_preserve_new(t, luo_test_create(t, "new"), i, 3);
-	luo_test_expect_handed_over(t, "s{1:h 2:h} new{3:i} f=2 g=1");
-	luo_test_freeze_and_jump(t);
-
-	take_over(t, h, f);
-	take_over(t, i, g);
-	luo_session_close(luo_test_retrieve(t, "s"));
-	luo_session_close(luo_test_retrieve(t, "new"));
-	luo_test_expect_handed_over(t, "");
-	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
-}
-
-static void flb_nobody_knows_goes_with_the_last_session(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 1, &f);
-
-	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
-	luo_test_create(t, "new");
-	luo_session_close(luo_test_retrieve(t, "s"));
-	luo_test_expect_handed_over(t, "new{}");
-	/* What was in it can't be known. */
-	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 1);
-	xa_destroy(&t->blobs);
-}
-
-static struct luo_flb_page_ser *handed_over_page(struct luo_test *t)
-{
-	return phys_to_virt(t->luo.root->flb);
-}
-
-/* Its count says that there are more files than there are. */
-static void flb_ends_with_the_last_session_whatever_it_counts(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 1, &f);
-
-	handed_over_page(t)->flb[0].count = 5;
-	take_over(t, h, f);
-	luo_session_close(luo_test_retrieve(t, "s"));
-	luo_test_expect_log(t, "h.can_finish:1 h.free:1 f.free");
-	luo_test_expect_handed_over(t, "");
-	luo_test_preserve_new(t, luo_test_create(t, "new"), h, 2);
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
-	luo_test_expect_handed_over(t, "new{2:h} f=1");
-}
-
-/* Its count says that there are fewer files than there are. */
-static void flb_is_finished_once_whatever_it_counts(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 3, &f);
-
-	handed_over_page(t)->flb[0].count = 1;
-	take_over(t, h, f);
-	luo_session_close(luo_test_retrieve(t, "s"));
-	luo_test_expect_first(t, "h.can_finish:1 h.can_finish:2 h.can_finish:3 h.free:3");
-	luo_test_expect_log(t, "f.free h.free:2 h.free:1");
-}
-
-static void flb_goes_out_anew_after_it_was_finished(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 1, &f);
-	const char *before;
-
-	take_over(t, h, f);
-	luo_test_preserve_new(t, luo_test_create(t, "new"), h, 2);
-	luo_test_expect_handed_over(t, "s{1:h} new{2:h} f=1");
-	before = luo_test_state(t);
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -EBUSY);
-	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
-
-	luo_session_close(luo_test_retrieve(t, "s"));
-	luo_test_expect_log(t, "f.preserve h.preserve:2 h.can_finish:1 h.free:1 f.free");
-	luo_test_expect_handed_over(t, "new{2:h} f=1");
-	luo_test_freeze_and_jump(t);
-	take_over(t, h, f);
-	luo_session_close(luo_test_retrieve(t, "new"));
-	luo_test_expect_log(t, "h.can_finish:2 h.free:2 f.free");
-}
-
-/* One record can't say both what came in and what goes out. */
-static void flb_of_files_retrieved_and_not_finished_is_not_lost(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_flb *f;
-	struct luo_test_handler *h = hand_over(t, 1, &f);
-	struct liveupdate_session *s;
-	const char *before;
-
-	take_over(t, h, f);
-	s = luo_test_retrieve(t, "s");
-	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
-	before = luo_test_state(t);
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -EBUSY);
-	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
-	luo_session_close(s);
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
-}
-
-/* ---- damaged pages ---- */
-
-struct page_row {
-	const char *name;
-	void (*damage)(struct luo_test *t, struct luo_flb_page_ser *page);
-	const char *kept;
-};
-
-static void is_not_aligned(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	t->luo.root->flb += 8;
-}
-
-static void is_nowhere(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	t->luo.root->flb = U64_MAX & PAGE_MASK;
-}
-
-static void is_the_sessions(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	KUNIT_ASSERT_EQ(t->test, luo_sessions_read(&t->luo), 0);
-	t->luo.root->flb = t->luo.root->sessions;
-}
-
-static void is_of_two_pages(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	page->pages = 2;
-}
-
-static void is_too_full(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	page->count = FLB_MAX + 1;
-}
-
-static void can_not_be_claimed(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	luo_test_fail_step(t, 1, -ENOMEM);
-}
-
-static void name_is_empty(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	memset(page->flb[0].name, 0, sizeof(page->flb[0].name));
-}
-
-static void name_does_not_end(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	memset(page->flb[1].name, 'g', sizeof(page->flb[1].name));
-}
-
-static void name_is_used_twice(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	strscpy(page->flb[1].name, "f");
-}
-
-static void nothing_depends_on_it(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	page->flb[2].count = 0;
-}
-
-static void names_are_noise(struct luo_test *t, struct luo_flb_page_ser *page)
-{
-	memset(page->flb, 0xa5, FLB_MAX * sizeof(page->flb[0]));
-	page->count = FLB_MAX;
-}
-
-static const struct page_row page_rows[] = {
-	{ "page is not aligned", is_not_aligned, "" },
-	{ "page is nowhere", is_nowhere, "" },
-	{ "page is the sessions'", is_the_sessions, "" },
-	{ "page says it is two", is_of_two_pages, "" },
-	{ "page is too full", is_too_full, "" },
-	{ "page can't be claimed", can_not_be_claimed, "" },
-	{ "name is empty", name_is_empty, " k=1 g=1" },
-	{ "name does not end", name_does_not_end, " f=1 k=1" },
-	{ "name is used twice", name_is_used_twice, " f=1 k=1" },
-	{ "nothing depends on it", nothing_depends_on_it, " f=1 g=1" },
-	{ "names are noise", names_are_noise, "" },
-};
-KUNIT_ARRAY_PARAM_DESC(page, page_rows, name);
-
-static void damaged_flb_is_lost_alone(struct kunit *test)
-{
-	const struct page_row *row = test->param_value;
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	struct liveupdate_session *s = luo_test_create(t, "s");
-	struct luo_test_flb *f = luo_test_flb(t, h, "f");
-	struct luo_test_handler *i;
-
-	luo_test_flb(t, h, "g");
-	luo_test_flb(t, h, "k");
-	luo_test_preserve_new(t, s, h, 1);
-	luo_test_freeze_and_jump(t);
-	row->damage(t, handed_over_page(t));
-
-	i = luo_test_handler(t, "i");
-	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &i->fh, &f->flb), 0);
-	KUNIT_EXPECT_STREQ(test, luo_test_handed_over(t) + strlen("s{1:h}"), row->kept);
-	/* The rest works. */
-	if (!f->flb.incoming.files) {
-		luo_test_preserve_new(t, luo_test_create(t, "new"), i, 2);
-		luo_test_expect_log(t, "f.preserve i.preserve:2");
-	}
-}
-
 static struct kunit_case luo_flb_cases[] = {
 	KUNIT_CASE_PARAM(flb_needs_all_operations, op_gen_params),
+	KUNIT_CASE(flb_that_carries_can_undo_it),
 	KUNIT_CASE(flb_needs_a_name_that_ends),
 	KUNIT_CASE(flb_needs_a_registered_handler),
 	KUNIT_CASE(flb_is_registered_once_with_a_handler),
 	KUNIT_CASE(flb_comes_before_files_of_its_handler),
 	KUNIT_CASE(registration_that_lacks_memory_changes_nothing),
+	KUNIT_CASE(flb_stays_while_its_files_do),
+	KUNIT_CASE(flb_that_was_to_go_is_registered_anew),
 	KUNIT_CASE(flb_lives_as_long_as_files_depend_on_it),
 	KUNIT_CASE(flbs_of_a_file_are_undone_in_reverse),
 	KUNIT_CASE(flb_in_use_outlives_its_files),
@@ -557,14 +675,16 @@ static struct kunit_case luo_flb_cases[] = {
 	KUNIT_CASE(flb_nobody_asked_for_is_freed),
 	KUNIT_CASE(flb_in_use_is_finished_later),
 	KUNIT_CASE(retrieve_of_an_flb_may_be_tried_again),
+	KUNIT_CASE(flb_can_be_asked_for_before_its_handler_is_there),
+	KUNIT_CASE(flb_outlives_the_module_of_its_handler),
+	KUNIT_CASE(flb_of_nobody_is_finished_by_its_last_user),
+	KUNIT_CASE(flb_uses_another_from_beginning_to_end),
+	KUNIT_CASE(flbs_are_finished_newest_first_after_all_files),
+	KUNIT_CASE(flbs_that_use_each_other_are_refused),
+	KUNIT_CASE(flb_that_is_slow_keeps_nobody_else_waiting),
+	KUNIT_CASE(flbs_of_two_tasks_do_not_lock_each_other_up),
+	KUNIT_CASE(put_while_another_has_the_flb_does_not_wait),
 	KUNIT_CASE(flb_whose_module_goes_is_not_used),
-	KUNIT_CASE(flb_nobody_knows_is_handed_over_as_it_came),
-	KUNIT_CASE(flb_nobody_knows_goes_with_the_last_session),
-	KUNIT_CASE(flb_ends_with_the_last_session_whatever_it_counts),
-	KUNIT_CASE(flb_is_finished_once_whatever_it_counts),
-	KUNIT_CASE(flb_goes_out_anew_after_it_was_finished),
-	KUNIT_CASE(flb_of_files_retrieved_and_not_finished_is_not_lost),
-	KUNIT_CASE_PARAM(damaged_flb_is_lost_alone, page_gen_params),
 	{}
 };
 

@@ -16,6 +16,7 @@
 #include <linux/uaccess.h>
 
 #include "../luo_file.h"
+#include "../luo_flb.h"
 #include "luo_test.h"
 
 /* Pages of this instance; the others are of the kernel before. */
@@ -604,44 +605,93 @@ static struct luo_test_flb *luo_test_flb_of(struct liveupdate_flb *flb)
 	return container_of(flb, struct luo_test_flb, flb);
 }
 
+static void luo_test_flb_set_data(struct liveupdate_flb_op_args *args, u64 data)
+{
+	args->data = data;
+	args->obj = (void *)(unsigned long)data;
+}
+
 static int luo_test_flb_preserve(struct liveupdate_flb_op_args *args)
 {
+	struct luo_test_flb *f = luo_test_flb_of(args->flb);
 	struct luo_test *t = luo_test_now;
 	int err = luo_test_step(t);
+	void *obj;
 
-	luo_test_log(t, luo_test_flb_of(args->flb)->name, "preserve", err);
-	args->data = err ? U64_MAX : luo_test_blob_new(t, 0);
-	args->obj = (void *)(unsigned long)args->data;
+	luo_test_log(t, f->name, "preserve", err);
+	if (!err && f->uses)
+		err = luo_flb_get_outgoing(&t->luo, &f->uses->flb, &obj);
+	luo_test_flb_set_data(args, err ? U64_MAX : luo_test_blob_new(t, 0));
 	return err;
 }
 
 static void luo_test_flb_unpreserve(struct liveupdate_flb_op_args *args)
 {
+	struct luo_test_flb *f = luo_test_flb_of(args->flb);
 	struct luo_test *t = luo_test_now;
 
 	KUNIT_EXPECT_EQ(t->test, (unsigned long)args->obj, args->data);
 	luo_test_blob_free(t, args->data);
-	luo_test_log(t, luo_test_flb_of(args->flb)->name, "unpreserve", 0);
+	luo_test_log(t, f->name, "unpreserve", 0);
+	if (f->uses)
+		luo_flb_put_outgoing(&t->luo, &f->uses->flb);
 }
 
 static int luo_test_flb_retrieve(struct liveupdate_flb_op_args *args)
 {
+	struct luo_test_flb *f = luo_test_flb_of(args->flb);
 	struct luo_test *t = luo_test_now;
 	int err = luo_test_step(t);
+	void *obj;
 
 	luo_test_blob_id(t, args->data);
-	luo_test_log(t, luo_test_flb_of(args->flb)->name, "retrieve", err);
+	luo_test_log(t, f->name, "retrieve", err);
+	if (f->retrieving)
+		f->retrieving(f);
+	if (!err && f->uses)
+		err = luo_flb_get_incoming(&t->luo, &f->uses->flb, &obj);
 	args->obj = err ? ERR_PTR(err) : args->flb;
 	return err;
 }
 
 static void luo_test_flb_finish(struct liveupdate_flb_op_args *args)
 {
+	struct luo_test_flb *f = luo_test_flb_of(args->flb);
 	struct luo_test *t = luo_test_now;
+	bool retrieved = args->obj == args->flb;
 
 	luo_test_blob_free(t, args->data);
-	luo_test_log(t, luo_test_flb_of(args->flb)->name,
-		     args->obj == args->flb ? "finish" : "free", 0);
+	luo_test_log(t, f->name, retrieved ? "finish" : "free", 0);
+	if (retrieved && f->uses)
+		luo_flb_put_incoming(&t->luo, &f->uses->flb);
+}
+
+/* What is handed over becomes another blob. */
+static int luo_test_flb_carry(struct liveupdate_flb_op_args *args)
+{
+	struct luo_test *t = luo_test_now;
+	int err = luo_test_step(t);
+
+	luo_test_log(t, luo_test_flb_of(args->flb)->name, "carry", err);
+	KUNIT_EXPECT_PTR_EQ(t->test, args->incoming, args->flb);
+	KUNIT_EXPECT_EQ(t->test, (unsigned long)args->obj, args->data);
+	if (err) {
+		args->data = U64_MAX;
+		return err;
+	}
+	luo_test_blob_free(t, args->data);
+	luo_test_flb_set_data(args, luo_test_blob_new(t, 1));
+	return 0;
+}
+
+static void luo_test_flb_uncarry(struct liveupdate_flb_op_args *args)
+{
+	struct luo_test *t = luo_test_now;
+
+	luo_test_log(t, luo_test_flb_of(args->flb)->name, "uncarry", 0);
+	KUNIT_EXPECT_PTR_EQ(t->test, args->incoming, args->flb);
+	KUNIT_EXPECT_EQ(t->test, luo_test_blob_free(t, args->data), 1);
+	luo_test_flb_set_data(args, luo_test_blob_new(t, 0));
 }
 
 static const struct liveupdate_flb_ops luo_test_flb_ops = {
@@ -686,6 +736,52 @@ struct luo_test_flb *luo_test_flb(struct luo_test *t, struct luo_test_handler *h
 
 	KUNIT_ASSERT_EQ(t->test, luo_flb_register(&t->luo, &h->fh, &f->flb), 0);
 	return f;
+}
+
+/**
+ * luo_test_flb_can_carry - Give an FLB the operations for that.
+ * @f: FLB.
+ */
+void luo_test_flb_can_carry(struct luo_test_flb *f)
+{
+	f->ops.carry = luo_test_flb_carry;
+	f->ops.uncarry = luo_test_flb_uncarry;
+}
+
+/**
+ * luo_test_hand_over_flb - Hand over session "s" with files of handler "h", which
+ * depend on FLB "f".
+ * @t: Test.
+ * @n: Number of files; their tokens count from 1.
+ * @f: Gets the FLB.
+ *
+ * Return: the handler, as @f to be registered with the instance that took over.
+ */
+struct luo_test_handler *luo_test_hand_over_flb(struct luo_test *t, u64 n,
+						struct luo_test_flb **f)
+{
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+	u64 token;
+
+	*f = luo_test_flb(t, h, "f");
+	for (token = 1; token <= n; token++)
+		luo_test_preserve_new(t, s, h, token);
+	luo_test_freeze_and_jump(t);
+	return h;
+}
+
+/**
+ * luo_test_take_over_flb - Register a handler and its FLB.
+ * @t: Test.
+ * @h: Handler.
+ * @f: FLB.
+ */
+void luo_test_take_over_flb(struct luo_test *t, struct luo_test_handler *h,
+			    struct luo_test_flb *f)
+{
+	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
+	KUNIT_ASSERT_EQ(t->test, luo_flb_register(&t->luo, &h->fh, &f->flb), 0);
 }
 
 /* ---- sessions ---- */
@@ -885,8 +981,8 @@ static unsigned int luo_test_pins(struct luo_test *t)
 static void luo_test_show_luo(struct luo_test *t, struct seq_buf *seq)
 {
 	struct liveupdate_file_handler *fh;
-	struct liveupdate_flb *flb;
 	size_t freezable = 0;
+	struct luo_flb *f;
 	unsigned int i;
 
 	seq_buf_printf(seq, "out %llu/%llu in %llu/%llu retrieved %llu\n",
@@ -896,9 +992,10 @@ static void luo_test_show_luo(struct luo_test *t, struct seq_buf *seq)
 		       t->luo.count[LUO_INCOMING].files, t->luo.retrieved_files);
 	list_for_each_entry(fh, &t->luo.handlers, node)
 		seq_buf_printf(seq, "%s files %lu\n", fh->compatible, fh->files);
-	list_for_each_entry(flb, &t->luo.flbs, node)
-		seq_buf_printf(seq, "%s out %llu in %llu\n", flb->compatible,
-			       flb->outgoing.files, flb->incoming.files);
+	list_for_each_entry(f, &t->luo.flbs, node)
+		seq_buf_printf(seq, "%s out %d %llu in %d %llu pins %u\n", f->name,
+			       f->out.state, f->out.files, f->in.state,
+			       f->in.files, f->pins);
 	/* An FLB page stays once there was a need for it. */
 	for (i = 0; i < LUO_DEPENDENCY_DEPTH; i++)
 		freezable += list_count_nodes(&t->luo.freeze_files[i]);

@@ -45,6 +45,10 @@ struct luo_test_flb {
 	struct liveupdate_flb flb;
 	struct liveupdate_flb_ops ops;
 	const char *name;
+	/* Used from preserve to unpreserve, and from retrieve to finish. */
+	struct luo_test_flb *uses;
+	/* Called in retrieve. */
+	void (*retrieving)(struct luo_test_flb *f);
 };
 
 struct luo_test {
@@ -124,6 +128,11 @@ struct luo_test_handler *luo_test_handler(struct luo_test *t, const char *name);
 struct luo_test_flb *luo_test_flb_new(struct luo_test *t, const char *name);
 struct luo_test_flb *luo_test_flb(struct luo_test *t,
 				  struct luo_test_handler *h, const char *name);
+void luo_test_flb_can_carry(struct luo_test_flb *f);
+struct luo_test_handler *luo_test_hand_over_flb(struct luo_test *t, u64 n,
+						struct luo_test_flb **f);
+void luo_test_take_over_flb(struct luo_test *t, struct luo_test_handler *h,
+			    struct luo_test_flb *f);
 struct file *luo_test_file(struct luo_test *t, struct luo_test_handler *h, u64 id);
 
 struct liveupdate_session *luo_test_create(struct luo_test *t, const char *name);

@@ -14,8 +14,8 @@
  * liveupdate_test/log	The callbacks, oldest first: "HANDLER OP VALUE ERR" with
  *			the first eight bytes of the file as VALUE. A write
  *			empties it.
- * liveupdate_test/flb	The first eight bytes of the FLB that came in; ENODATA if
- *			there is none.
+ * liveupdate_test/flb	The number in the FLB that came in, twice that if files
+ *			were carried over with it; ENODATA if there is none.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -530,7 +530,7 @@ static void flb_unpreserve(struct liveupdate_flb_op_args *args)
 	kho_unpreserve_free(args->obj);
 }
 
-/* Looks only: it may have to be handed over once more. */
+/* From here on the handle is of no use any more. */
 static int flb_retrieve(struct liveupdate_flb_op_args *args)
 {
 	u64 *page = handler_peek(args->data);
@@ -541,6 +541,8 @@ static int flb_retrieve(struct liveupdate_flb_op_args *args)
 	err = called(args->flb->compatible, "retrieve", *page);
 	if (err)
 		return err;
+	if (!kho_restore_folio(args->data))
+		return -EBADMSG;
 
 	args->obj = page;
 	return 0;
@@ -548,10 +550,32 @@ static int flb_retrieve(struct liveupdate_flb_op_args *args)
 
 static void flb_finish(struct liveupdate_flb_op_args *args)
 {
-	u64 *page = handler_peek(args->data);
+	u64 *page = args->obj ?: handler_peek(args->data);
 
 	called(args->flb->compatible, "finish", page ? *page : 0);
-	kho_restore_free(page);
+	if (args->obj)
+		folio_put(virt_to_folio(args->obj));
+	else
+		kho_restore_free(page);
+}
+
+/* The second word says if the page is for files that came in, too. */
+static int flb_carry(struct liveupdate_flb_op_args *args)
+{
+	u64 *in = args->incoming, *out = args->obj;
+	int err = called(args->flb->compatible, "carry", *in);
+
+	if (!err)
+		out[1] = *in;
+	return err;
+}
+
+static void flb_uncarry(struct liveupdate_flb_op_args *args)
+{
+	u64 *out = args->obj;
+
+	called(args->flb->compatible, "uncarry", out[1]);
+	out[1] = 0;
 }
 
 static const struct liveupdate_flb_ops flb_ops = {
@@ -559,6 +583,8 @@ static const struct liveupdate_flb_ops flb_ops = {
 	.unpreserve	= flb_unpreserve,
 	.retrieve	= flb_retrieve,
 	.finish		= flb_finish,
+	.carry		= flb_carry,
+	.uncarry	= flb_uncarry,
 	.owner		= THIS_MODULE,
 };
 
@@ -566,6 +592,31 @@ static struct liveupdate_flb flb = {
 	.ops		= &flb_ops,
 	.compatible	= "luo-test-flb",
 };
+
+#ifdef MODULE
+static const struct liveupdate_flb_ops ownerless_ops = {
+	.preserve	= flb_preserve,
+	.unpreserve	= flb_unpreserve,
+	.retrieve	= flb_retrieve,
+	.finish		= flb_finish,
+};
+
+static struct liveupdate_flb ownerless = {
+	.ops		= &ownerless_ops,
+	.compatible	= "luo-test-ownerless",
+};
+
+/* Nothing would keep this module here while it is needed. */
+static int check_ownerless(struct liveupdate_file_handler *handler)
+{
+	return liveupdate_register_flb(handler, &ownerless) == -EINVAL ? 0 : -EBADE;
+}
+#else
+static int check_ownerless(struct liveupdate_file_handler *handler)
+{
+	return 0;
+}
+#endif
 
 static int flb_show(void *data, u64 *value)
 {
@@ -575,7 +626,7 @@ static int flb_show(void *data, u64 *value)
 	if (err)
 		return err == -ENOENT ? -ENODATA : err;
 
-	*value = *(u64 *)obj;
+	*value = ((u64 *)obj)[0] + ((u64 *)obj)[1];
 	liveupdate_flb_put_incoming(&flb);
 	return 0;
 }
@@ -599,6 +650,8 @@ static int kind_add(struct kind *kind, bool with_flb)
 		return err;
 	if (with_flb)
 		err = liveupdate_register_flb(&kind->handler, &flb);
+	else
+		err = check_ownerless(&kind->handler);
 	if (!err)
 		err = misc_register(&kind->device);
 	if (err)

@@ -357,6 +357,7 @@ static void save_flb(const struct scenario *s)
 {
 	int one = outgoing(s), two = luo_create(dev, "two");
 
+	CHECK_OK(load_module());
 	CHECK_FD(one);
 	CHECK_FD(two);
 	clear_log();
@@ -383,6 +384,7 @@ static void check_flb(const struct scenario *s)
 {
 	int session = incoming(s);
 
+	CHECK_OK(load_module());
 	CHECK_FD(session);
 	clear_log();
 	CHECK_EQ(FLB_VALUE, luo_read_number(TEST_CONTROL "flb"));
@@ -392,18 +394,34 @@ static void check_flb(const struct scenario *s)
 	/* The file of the other session needs it, and so it is handed over. */
 	CHECK_EQ(FLB_VALUE, luo_read_number(TEST_CONTROL "flb"));
 	check_log("luo-test-flb ", "luo-test-flb retrieve 6450278 0\n");
+
+	/* Together with what is new, and as it was if the jump is called off. */
+	session = luo_create(dev, "three");
+	CHECK_FD(session);
+	CHECK_OK(preserve_value(session, "luo-test-v3", 24));
+	CHECK_OK(load_kernel(""));
+	clear_log();
+	fail_next("luo-test-v3 freeze 1 5");
+	CHECK_EQ(-EIO, jump());
+	check_log("luo-test-flb ",
+		  "luo-test-flb carry 6450278 0\n"
+		  "luo-test-flb uncarry 6450278 0\n");
 }
 
 static void finish_flb(const struct scenario *s)
 {
 	int session = luo_retrieve(dev, "two");
+	int three = luo_retrieve(dev, "three");
 
 	CHECK_OK(load_module());
 	CHECK_FD(session);
+	CHECK_FD(three);
 	clear_log();
 	CHECK_EQ(23, retrieve_value(session, 23));
-	CHECK_EQ(FLB_VALUE, luo_read_number(TEST_CONTROL "flb"));
+	CHECK_EQ(2 * FLB_VALUE, luo_read_number(TEST_CONTROL "flb"));
 	CHECK_OK(luo_finish(session));
+	CHECK_EQ(24, retrieve_value(three, 24));
+	CHECK_OK(luo_finish(three));
 	check_log("luo-test-flb ",
 		  "luo-test-flb retrieve 6450278 0\n"
 		  "luo-test-flb finish 6450278 0\n");

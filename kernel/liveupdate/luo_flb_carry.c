@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * File-lifecycle-bound data at reboot(): what came in and was not finished, and
+ * what is to go out, become one.
+ */
+
+#define pr_fmt(fmt) "liveupdate: " fmt
+
+#include <linux/cleanup.h>
+
+#include "luo_flb.h"
+
+/* Files that came in, were not retrieved and are not finished, as far as known. */
+static u64 luo_files_unclaimed(struct luo *luo)
+{
+	u64 files;
+
+	guard(mutex)(&luo->lock);
+	if (!luo->sessions_read)
+		return U64_MAX;
+
+	files = luo->count[LUO_INCOMING].files;
+	return files - min(files, luo->retrieved_files);
+}
+
+/*
+ * What nobody touched goes on as it came, unless there is something else to go
+ * out. Its count may be wrong, but it is not more than there are files.
+ */
+static bool luo_flb_must_carry(struct luo_flb *f, u64 max_unclaimed)
+{
+	guard(mutex)(&f->luo->flb_lock);
+	if (luo_flb_unclaimed(f) > max_unclaimed) {
+		f->in.files = f->carried + max_unclaimed;
+		luo_flb_sync(f);
+	}
+	return luo_flb_unclaimed(f) &&
+	       (f->in.state == LUO_FLB_RETRIEVED || f->out.files);
+}
+
+/* The files that are to go out must not suffer. */
+static void luo_flb_give_up_incoming(struct luo_flb *f)
+{
+	pr_warn("FLB %s: what came in is damaged; its memory stays reserved\n",
+		f->name);
+	guard(mutex)(&f->luo->flb_lock);
+	f->in.state = LUO_FLB_DAMAGED;
+	luo_flb_sync(f);
+}
+
+static int luo_flb_carry_locked(struct luo_flb *f)
+{
+	int err;
+
+	if (!f->flb->ops->carry) {
+		pr_warn("FLB %s: finish the sessions that came in with it first\n",
+			f->name);
+		return -EBUSY;
+	}
+	err = luo_flb_retrieve(f, NULL);
+	if (err == -EBADMSG) {
+		luo_flb_give_up_incoming(f);
+		return 0;
+	}
+	if (!err)
+		err = luo_flb_preserve(f);
+	if (!err)
+		err = luo_flb_op_call(f, &f->out, LUO_FLB_CARRIED, "carry",
+				      f->flb->ops->carry);
+	if (err)
+		return err;
+
+	guard(mutex)(&f->luo->flb_lock);
+	return luo_flb_sync(f);
+}
+
+static int luo_flb_carry(struct luo_flb *f, u64 max_unclaimed)
+{
+	int err = luo_flb_lock(f);
+
+	if (err)
+		return err;
+	if (luo_flb_must_carry(f, max_unclaimed))
+		err = luo_flb_carry_locked(f);
+	luo_flb_unlock(f);
+	return err;
+}
+
+/**
+ * luo_flbs_carry - Let each FLB have one state to hand over.
+ * @luo: Instance, frozen.
+ *
+ * Return: 0; -EBUSY if what came in with an FLB can't be part of what goes out,
+ * -EINTR, or the FLB's own error, and nothing has changed.
+ */
+int luo_flbs_carry(struct luo *luo)
+{
+	u64 max_unclaimed = luo_files_unclaimed(luo);
+	struct luo_flb *f = NULL;
+	int err;
+
+	while ((f = luo_flb_after(luo, f))) {
+		err = luo_flb_carry(f, max_unclaimed);
+		if (!err)
+			continue;
+		luo_flb_put(f);
+		luo_flbs_uncarry(luo);
+		return err;
+	}
+	return 0;
+}
+
+static struct luo_flb *luo_flb_newest_carried(struct luo *luo)
+{
+	struct luo_flb *f, *newest = NULL;
+
+	guard(mutex)(&luo->flb_lock);
+	list_for_each_entry(f, &luo->flbs, node) {
+		if (f->out.state == LUO_FLB_CARRIED &&
+		    (!newest || newest->out.seq < f->out.seq))
+			newest = f;
+	}
+	if (newest)
+		newest->refs++;
+	return newest;
+}
+
+static void luo_flb_uncarry(struct luo_flb *f)
+{
+	luo_flb_op_call_void(f, &f->out, "uncarry", f->flb->ops->uncarry);
+	guard(mutex)(&f->luo->flb_lock);
+	f->out.state = LUO_FLB_PRESERVED;
+	luo_flb_sync(f);
+}
+
+/**
+ * luo_flbs_uncarry - Undo luo_flbs_carry(), newest FLB first.
+ * @luo: Instance, frozen.
+ */
+void luo_flbs_uncarry(struct luo *luo)
+{
+	struct luo_flb *f;
+
+	while ((f = luo_flb_newest_carried(luo))) {
+		luo_flb_lock_uninterruptible(f);
+		luo_flb_uncarry(f);
+		luo_flb_unlock(f);
+		luo_flb_put(f);
+	}
+}
