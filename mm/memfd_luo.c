@@ -198,4 +198,5 @@ static int __init memfd_luo_init(void)
 		pr_err("no live update of memfds: %pe\n", ERR_PTR(err));
 	return 0;
 }
-late_initcall(memfd_luo_init);
+/* Before any device is probed whose driver needs the memory of its VM. */
+arch_initcall(memfd_luo_init);

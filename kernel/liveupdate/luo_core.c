@@ -6,6 +6,7 @@
 
 #define pr_fmt(fmt) "liveupdate: " fmt
 
+#include <linux/cache.h>
 #include <linux/cleanup.h>
 #include <linux/export.h>
 #include <linux/init.h>
@@ -411,6 +412,7 @@ static bool luo_root_valid(const struct luo_root_ser *root, size_t size)
 	return true;
 }
 
+/* An ERR_PTR if there is none: -ENOENT, or -EBADMSG if there was one. */
 static const struct luo_root_ser *__init luo_find_incoming(phys_addr_t *pa,
 							   size_t *size)
 {
@@ -418,19 +420,20 @@ static const struct luo_root_ser *__init luo_find_incoming(phys_addr_t *pa,
 	int err;
 
 	err = kho_retrieve_subtree(LUO_BLOB_NAME, pa, size);
+	if (err == -ENOENT)
+		return ERR_PTR(err);
 	if (err) {
-		if (err != -ENOENT)
-			pr_warn("the previous kernel's sessions are lost: %pe\n",
-				ERR_PTR(err));
-		return NULL;
+		pr_warn("the previous kernel's sessions are lost: %pe\n",
+			ERR_PTR(err));
+		return ERR_PTR(-EBADMSG);
 	}
 	root = *size <= PAGE_SIZE ? kho_peek(*pa, PAGE_SIZE) : NULL;
 	if (!root) {
 		pr_warn("the previous kernel's sessions are lost: no root at %pa\n",
 			pa);
-		return NULL;
+		return ERR_PTR(-EBADMSG);
 	}
-	return luo_root_valid(root, *size) ? root : NULL;
+	return luo_root_valid(root, *size) ? root : ERR_PTR(-EBADMSG);
 }
 
 static void __init luo_read_stamps(struct luo *luo,
@@ -453,13 +456,15 @@ static int __init luo_start(struct luo *luo)
 	int err;
 
 	incoming = luo_find_incoming(&pa, &size);
-	err = luo_init(luo, &luo_kho_memory, incoming);
+	err = luo_init(luo, &luo_kho_memory, IS_ERR(incoming) ? NULL : incoming);
 	if (err)
 		return err;
 
 	luo->stamps.luo_begin = begin;
-	if (incoming)
+	if (!IS_ERR(incoming))
 		luo_read_stamps(luo, incoming, size);
+	luo->sessions_lost = incoming == ERR_PTR(-EBADMSG);
+	luo->flbs_lost = luo->sessions_lost;
 
 	err = kho_add_subtree(LUO_BLOB_NAME, luo->root,
 			      sizeof(struct luo_blob_ser));
@@ -467,7 +472,7 @@ static int __init luo_start(struct luo *luo)
 		luo->memory->free(luo->root);
 		return err;
 	}
-	if (incoming)
+	if (!IS_ERR(incoming))
 		kho_restore_free(luo_kho_peek(pa));
 	luo->stamps.luo_end = luo_cycles();
 	return 0;
@@ -481,7 +486,7 @@ static void __init luo_hand_on(void)
 	size_t size;
 	int err;
 
-	if (!luo_find_incoming(&pa, &size))
+	if (IS_ERR(luo_find_incoming(&pa, &size)))
 		return;
 	root = luo_kho_claim(pa);
 	if (!root)
@@ -501,19 +506,20 @@ static void __init luo_hand_on(void)
 	}
 }
 
-static bool liveupdate_wanted __initdata;
+/* It is to be switched on, and that has not been tried yet. */
+static bool luo_awaited __ro_after_init;
 
 static int __init liveupdate_setup(char *arg)
 {
-	return kstrtobool(arg, &liveupdate_wanted);
+	return kstrtobool(arg, &luo_awaited);
 }
 early_param("liveupdate", liveupdate_setup);
 
-static int __init liveupdate_init(void)
+static int __init luo_boot(void)
 {
 	int err;
 
-	if (!liveupdate_wanted) {
+	if (!luo_awaited) {
 		if (kho_is_enabled())
 			luo_hand_on();
 		return 0;
@@ -530,7 +536,19 @@ static int __init liveupdate_init(void)
 	static_branch_enable(&liveupdate_key);
 	return 0;
 }
-fs_initcall(liveupdate_init);
+
+/*
+ * As soon as handover is up and has shown in debugfs what came in: buses, IOMMUs
+ * and devices look for their state from then on.
+ */
+static int __init liveupdate_init(void)
+{
+	int err = luo_boot();
+
+	luo_awaited = false;
+	return err;
+}
+postcore_initcall_sync(liveupdate_init);
 
 static int __init liveupdate_interfaces_init(void)
 {
@@ -548,6 +566,13 @@ late_initcall(liveupdate_interfaces_init);
 
 /* ---- for handlers ---- */
 
+static int luo_ready(void)
+{
+	if (liveupdate_enabled())
+		return 0;
+	return luo_awaited ? -EPROBE_DEFER : -EOPNOTSUPP;
+}
+
 /**
  * liveupdate_register_file_handler - Add a file handler.
  * @fh: Handler; must live until it is unregistered.
@@ -555,15 +580,14 @@ late_initcall(liveupdate_interfaces_init);
  * Records that wait for this handler can be retrieved from now on.
  *
  * Context: process context, may sleep; not inside a callback.
- * Return: 0; -EOPNOTSUPP if live update is off; -EINVAL if a required
- * operation is missing or @compatible is empty or not terminated; -EEXIST if
- * another handler has the name.
+ * Return: 0; -EOPNOTSUPP if live update is off; -EPROBE_DEFER before
+ * arch_initcall(); -EINVAL if a required operation is missing or
+ * @compatible is empty or not terminated; -EEXIST if another handler has the
+ * name.
  */
 int liveupdate_register_file_handler(struct liveupdate_file_handler *fh)
 {
-	if (!liveupdate_enabled())
-		return -EOPNOTSUPP;
-	return luo_handler_register(&luo_instance, fh);
+	return luo_ready() ?: luo_handler_register(&luo_instance, fh);
 }
 EXPORT_SYMBOL_GPL(liveupdate_register_file_handler);
 
@@ -591,24 +615,27 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_file_handler);
  * @fh:  Registered handler.
  * @flb: FLB; may be registered with several handlers.
  *
+ * Of the FLBs of a handler those registered first are preserved first, so that
+ * the others can use them.
+ *
  * Context: process context, may sleep; not inside a callback.
- * Return: 0; -EOPNOTSUPP if live update is off; -EINVAL if an operation is
- * missing, the name is not valid or @fh is not registered; -EEXIST if @fh has
- * this FLB or another FLB has the name; -EBUSY if @fh has files; -ENOMEM.
+ * Return: 0; -EOPNOTSUPP if live update is off; -EPROBE_DEFER before
+ * arch_initcall(); -EINVAL if an operation is missing, the owner is not
+ * said, the name is not valid or @fh is not registered; -EEXIST if @fh has this
+ * FLB or another FLB has the name; -EBUSY if @fh has files; -ENOMEM.
  */
 int liveupdate_register_flb(struct liveupdate_file_handler *fh,
 			    struct liveupdate_flb *flb)
 {
-	if (!liveupdate_enabled())
-		return -EOPNOTSUPP;
-	return luo_flb_register(&luo_instance, fh, flb);
+	return luo_ready() ?: luo_flb_register(&luo_instance, fh, flb);
 }
 EXPORT_SYMBOL_GPL(liveupdate_register_flb);
 
 /**
  * liveupdate_unregister_flb - Undo liveupdate_register_flb().
  * @fh:  Handler.
- * @flb: FLB.
+ * @flb: FLB; if @fh has files that depend on it, those keep it until the last
+ *       is gone.
  *
  * Context: process context, may sleep; not inside a callback.
  */
@@ -622,21 +649,25 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_flb);
 
 /**
  * liveupdate_flb_get_incoming - Use what the previous kernel left of an FLB.
- * @flb: FLB.
+ * @flb: FLB, registered or not.
  * @obj: Gets the live object.
  *
  * Calls @flb's retrieve the first time. Its finish waits for
- * liveupdate_flb_put_incoming().
+ * liveupdate_flb_put_incoming(), which is to be called once for each success.
  *
- * Context: process context, may sleep; not inside a callback of an FLB.
- * Return: 0; -ENOENT if nothing was left or live update is off; else the error
- * of @flb.
+ * Context: process context, may sleep; also inside a callback of a file, of a
+ * probe and of another FLB.
+ * Return: 0; -ENOENT if nothing was left, or all that was left is finished;
+ * -EPROBE_DEFER before arch_initcall(); -EBADMSG if something was left and
+ * is damaged; -EOPNOTSUPP if live update is off; -EINVAL if @flb could not be
+ * registered; -EEXIST if another FLB has the name; -EDEADLK if FLBs ask for
+ * each other in a circle; -EBUSY if reboot() is under way and nobody asked
+ * before; -ENODEV if its module goes; -ENOMEM; -EINTR if the caller is killed;
+ * else the error of @flb.
  */
 int liveupdate_flb_get_incoming(struct liveupdate_flb *flb, void **obj)
 {
-	if (!liveupdate_enabled())
-		return -ENOENT;
-	return luo_flb_get_incoming(&luo_instance, flb, obj);
+	return luo_ready() ?: luo_flb_get_incoming(&luo_instance, flb, obj);
 }
 EXPORT_SYMBOL_GPL(liveupdate_flb_get_incoming);
 
@@ -644,7 +675,7 @@ EXPORT_SYMBOL_GPL(liveupdate_flb_get_incoming);
  * liveupdate_flb_put_incoming - End liveupdate_flb_get_incoming().
  * @flb: FLB.
  *
- * Context: process context, may sleep; not inside a callback of an FLB.
+ * Context: process context, may sleep.
  */
 void liveupdate_flb_put_incoming(struct liveupdate_flb *flb)
 {
@@ -657,14 +688,16 @@ EXPORT_SYMBOL_GPL(liveupdate_flb_put_incoming);
  * @flb: FLB.
  * @obj: Gets the live object.
  *
- * Context: process context, may sleep; not inside a callback of an FLB.
- * Return: 0, or -ENOENT if no file that depends on @flb is preserved.
+ * Its unpreserve waits for liveupdate_flb_put_outgoing().
+ *
+ * Context: process context, may sleep; also inside a callback of a file and of
+ * another FLB.
+ * Return: 0; -ENOENT if no file that depends on @flb is preserved; else as
+ * liveupdate_flb_get_incoming().
  */
 int liveupdate_flb_get_outgoing(struct liveupdate_flb *flb, void **obj)
 {
-	if (!liveupdate_enabled())
-		return -ENOENT;
-	return luo_flb_get_outgoing(&luo_instance, flb, obj);
+	return luo_ready() ?: luo_flb_get_outgoing(&luo_instance, flb, obj);
 }
 EXPORT_SYMBOL_GPL(liveupdate_flb_get_outgoing);
 
@@ -672,7 +705,7 @@ EXPORT_SYMBOL_GPL(liveupdate_flb_get_outgoing);
  * liveupdate_flb_put_outgoing - End liveupdate_flb_get_outgoing().
  * @flb: FLB.
  *
- * Context: process context, may sleep; not inside a callback of an FLB.
+ * Context: process context, may sleep.
  */
 void liveupdate_flb_put_outgoing(struct liveupdate_flb *flb)
 {
@@ -688,17 +721,15 @@ EXPORT_SYMBOL_GPL(liveupdate_flb_put_outgoing);
  *
  * Context: process context, may sleep; not inside a callback.
  * Return: the session, locked until liveupdate_unlock_incoming(), or an
- * ERR_PTR: -ENOENT if there is none or live update is off, -EBADMSG if it is
- * damaged, -ENOMEM, -EINTR.
+ * ERR_PTR: -ENOENT if there is none, -EPROBE_DEFER before arch_initcall(),
+ * -EBADMSG if it is damaged, or may be among those that are; -EOPNOTSUPP if
+ * live update is off; -ENOMEM, -EINTR.
  */
 struct liveupdate_session *liveupdate_lock_incoming(const char *name)
 {
+	int err = luo_ready() ?: luo_enter(&luo_instance);
 	struct liveupdate_session *session;
-	int err;
 
-	if (!liveupdate_enabled())
-		return ERR_PTR(-ENOENT);
-	err = luo_enter(&luo_instance);
 	if (err)
 		return ERR_PTR(err);
 

@@ -322,8 +322,9 @@ void luo_file_set_forget(struct liveupdate_session *session)
  * until liveupdate_put_file_incoming().
  *
  * Context: process context, with @session locked as said above.
- * Return: 0 or an errno of ioctl(LIVEUPDATE_SESSION_RETRIEVE_FD). -EBADMSG also
- * if the file is not older than the one that asks.
+ * Return: 0; -EPROBE_DEFER if the file's handler is not there yet; or an errno of
+ * ioctl(LIVEUPDATE_SESSION_RETRIEVE_FD). -EBADMSG also if the file is not older
+ * than the one that asks.
  */
 int liveupdate_get_file_incoming(struct liveupdate_session *session, u64 token,
 				 struct file **file)
@@ -337,6 +338,8 @@ int liveupdate_get_file_incoming(struct liveupdate_session *session, u64 token,
 	if (f && asker && f->seq >= asker->seq)
 		return -EBADMSG;
 	err = luo_file_retrieve(session, token, file);
+	if (err == -ENODEV)
+		return -EPROBE_DEFER;
 	if (err)
 		return err;
 

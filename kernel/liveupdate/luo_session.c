@@ -463,6 +463,7 @@ static int luo_sessions_read_locked(struct luo *luo, bool *lost)
 		return err;
 	if (err) {
 		pr_warn("list of sessions is damaged; memory of the lost ones stays reserved\n");
+		luo->sessions_lost = true;
 		*lost = true;
 	}
 
@@ -473,6 +474,7 @@ static int luo_sessions_read_locked(struct luo *luo, bool *lost)
 		cond_resched();
 	}
 	*lost |= luo_sessions_drop_unusable(luo);
+	luo->sessions_lost |= *lost;
 	luo_session_write_chain(luo);
 	luo->sessions_read = true;
 	return 0;
@@ -594,7 +596,7 @@ struct liveupdate_session *luo_session_retrieve(struct luo *luo, const char *nam
  * @name: Its name.
  *
  * Return: the session, locked and with a reference, or an ERR_PTR as
- * luo_session_retrieve().
+ * luo_session_retrieve(), but -EBADMSG and not -ENOENT if some were lost.
  */
 struct liveupdate_session *luo_session_lock_incoming(struct luo *luo,
 						     const char *name)
@@ -610,9 +612,10 @@ struct liveupdate_session *luo_session_lock_incoming(struct luo *luo,
 	session = luo_session_find(luo, LUO_INCOMING, name);
 	if (session)
 		kref_get(&session->kref);
+	err = luo->sessions_lost ? -EBADMSG : -ENOENT;
 	mutex_unlock(&luo->lock);
 	if (!session)
-		return ERR_PTR(-ENOENT);
+		return ERR_PTR(err);
 
 	mutex_lock(&session->lock);
 	err = READ_ONCE(session->state) == LUO_SESSION_FINISHED ?

@@ -5,6 +5,7 @@
  */
 
 #include <kunit/test.h>
+#include <linux/file.h>
 #include <linux/tracepoint.h>
 #include <trace/events/liveupdate.h>
 
@@ -22,9 +23,9 @@ static void drivers_are_refused_while_live_update_is_off(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, liveupdate_register_flb(&h->fh, &f->flb), -EOPNOTSUPP);
 	liveupdate_unregister_flb(&h->fh, &f->flb);
 	liveupdate_unregister_file_handler(&h->fh);
-	KUNIT_EXPECT_EQ(test, liveupdate_flb_get_incoming(&f->flb, &obj), -ENOENT);
-	KUNIT_EXPECT_EQ(test, liveupdate_flb_get_outgoing(&f->flb, &obj), -ENOENT);
-	KUNIT_EXPECT_PTR_EQ(test, liveupdate_lock_incoming("s"), ERR_PTR(-ENOENT));
+	KUNIT_EXPECT_EQ(test, liveupdate_flb_get_incoming(&f->flb, &obj), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, liveupdate_flb_get_outgoing(&f->flb, &obj), -EOPNOTSUPP);
+	KUNIT_EXPECT_PTR_EQ(test, liveupdate_lock_incoming("s"), ERR_PTR(-EOPNOTSUPP));
 	KUNIT_EXPECT_EQ(test, liveupdate_reboot(), 0);
 }
 
@@ -60,6 +61,73 @@ static void drivers_meet_the_sessions_of_users(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, liveupdate_register_flb(&h->fh, &f->flb), 0);
 	liveupdate_unregister_file_handler(&h->fh);
 	KUNIT_EXPECT_EQ(test, liveupdate_register_flb(&h->fh, &f->flb), -EINVAL);
+}
+
+/* ---- there, not there yet, lost ---- */
+
+static int ask_for_file(struct liveupdate_session *s, u64 token)
+{
+	struct file *file;
+	int err;
+
+	guard(mutex)(&s->lock);
+	err = liveupdate_get_file_incoming(s, token, &file);
+	if (err)
+		return err;
+	fput(file);
+	liveupdate_put_file_incoming(s, token);
+	return 0;
+}
+
+static int (*plain_retrieve)(struct liveupdate_file_op_args *args);
+
+/* The file with token 2 needs the one with token 1. */
+static int retrieve_with_first(struct liveupdate_file_op_args *args)
+{
+	struct file *file;
+	int err = liveupdate_get_file_incoming(args->session, 1, &file);
+
+	if (err)
+		return err;
+	fput(file);
+	liveupdate_put_file_incoming(args->session, 1);
+	return plain_retrieve(args);
+}
+
+static void drivers_wait_for_a_handler(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h"), *i = luo_test_handler(t, "i");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	luo_test_preserve_new(t, s, i, 1);
+	luo_test_preserve_new(t, s, h, 2);
+	luo_test_freeze_and_jump(t);
+	s = luo_test_retrieve(t, "s");
+	KUNIT_EXPECT_EQ(test, ask_for_file(s, 2), -EPROBE_DEFER);
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), -ENODEV);
+
+	plain_retrieve = h->ops.retrieve;
+	h->ops.retrieve = retrieve_with_first;
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
+	KUNIT_EXPECT_EQ(test, ask_for_file(s, 2), -EPROBE_DEFER);
+
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &i->fh), 0);
+	KUNIT_EXPECT_EQ(test, ask_for_file(s, 2), 0);
+	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
+	luo_session_close(s);
+}
+
+static void session_that_may_be_lost_is_not_said_to_be_none(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_root_ser *root = luo_test_previous_root(t);
+
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_lock_incoming(&t->luo, "s"), ERR_PTR(-ENOENT));
+	root->sessions = PAGE_SIZE + 8;
+	luo_test_restart(t, root);
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_lock_incoming(&t->luo, "s"), ERR_PTR(-EBADMSG));
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "s"), ERR_PTR(-ENOENT));
 }
 
 /* ---- tracepoints ---- */
@@ -123,6 +191,8 @@ static struct kunit_case luo_core_cases[] = {
 	KUNIT_CASE(time_that_is_no_number_is_refused),
 	KUNIT_CASE(drivers_are_refused_while_live_update_is_off),
 	KUNIT_CASE(drivers_meet_the_sessions_of_users),
+	KUNIT_CASE(drivers_wait_for_a_handler),
+	KUNIT_CASE(session_that_may_be_lost_is_not_said_to_be_none),
 	KUNIT_CASE(callbacks_are_traced),
 	{}
 };

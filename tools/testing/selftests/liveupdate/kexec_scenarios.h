@@ -41,6 +41,7 @@ extern const struct scenario file_scenarios[];
 extern const struct scenario use_scenarios[];
 extern const struct scenario memory_scenarios[];
 extern const struct scenario handler_scenarios[];
+extern const struct scenario driver_scenarios[];
 extern const struct scenario fault_scenarios[];
 extern const struct scenario map_scenarios[];
 extern const struct scenario last_scenarios[];

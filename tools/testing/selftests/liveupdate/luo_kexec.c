@@ -31,6 +31,7 @@ static const struct scenario *const tables[] = {
 	use_scenarios,
 	memory_scenarios,
 	handler_scenarios,
+	driver_scenarios,
 	fault_scenarios,
 	map_scenarios,
 	interop_scenarios,
