@@ -1,33 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /dev/tally: a number per open file, read and written as 8 bytes. It survives
- * live update.
+ * /dev/tally: a number per open file, written as 8 bytes. Reading gives it and
+ * how many numbers were ever written, to all files together. The ioctl
+ * TALLY_MIRROR names a file whose first 8 bytes follow the number. All of this
+ * survives live update; a tally with a mirror depends on that file, which has to
+ * be in the same session.
  */
 
 #include <linux/anon_inodes.h>
+#include <linux/atomic.h>
 #include <linux/err.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/liveupdate.h>
 #include <linux/miscdevice.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
-/* All but the lock is under the lock. */
+#define TALLY_MIRROR	_IO('T', 0x80)
+
 struct tally {
+	/* Guards all below. */
 	struct mutex lock;
 	u64 value;
+	struct file *mirror;
 	bool frozen;
 };
 
-#define TALLY_MAGIC	0x31796c6c6174ULL
+static atomic64_t tally_writes;
 
-/* What the next kernel reads. */
+#define TALLY_MAGIC	0x31796c6c6174ULL
+#define TALLY_ALL_MAGIC	0x316c6c61ULL
+
+/* What the next kernel reads of a tally, ... */
 struct tally_ser {
 	u64 magic;
 	u64 value;
+	u64 has_mirror;
+	u64 mirror_token;
+};
+
+/* ... and of all of them. */
+struct tally_all_ser {
+	u64 magic;
+	u64 writes;
 };
 
 /* ---- the device ---- */
@@ -43,9 +64,16 @@ static int tally_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
+static void tally_free(struct tally *tally)
+{
+	if (tally->mirror)
+		fput(tally->mirror);
+	kfree(tally);
+}
+
 static int tally_release(struct inode *inode, struct file *file)
 {
-	kfree(file->private_data);
+	tally_free(file->private_data);
 	return 0;
 }
 
@@ -53,24 +81,65 @@ static ssize_t tally_read(struct file *file, char __user *buf, size_t len,
 			  loff_t *pos)
 {
 	struct tally *tally = file->private_data;
+	u64 values[2];
 
 	guard(mutex)(&tally->lock);
+	values[0] = tally->value;
+	values[1] = atomic64_read(&tally_writes);
 	*pos = 0;
-	return simple_read_from_buffer(buf, len, pos, &tally->value,
-				       sizeof(tally->value));
+	return simple_read_from_buffer(buf, len, pos, values, sizeof(values));
+}
+
+static int tally_set(struct tally *tally, u64 value)
+{
+	loff_t pos = 0;
+	ssize_t n;
+
+	guard(mutex)(&tally->lock);
+	if (tally->frozen)
+		return -EBUSY;
+	if (tally->mirror) {
+		n = kernel_write(tally->mirror, &value, sizeof(value), &pos);
+		if (n != sizeof(value))
+			return n < 0 ? n : -EIO;
+	}
+	tally->value = value;
+	atomic64_inc(&tally_writes);
+	return 0;
 }
 
 static ssize_t tally_write(struct file *file, const char __user *buf, size_t len,
 			   loff_t *pos)
 {
+	u64 value;
+	int err;
+
+	if (len != sizeof(value))
+		return -EINVAL;
+	if (copy_from_user(&value, buf, sizeof(value)))
+		return -EFAULT;
+	err = tally_set(file->private_data, value);
+	return err ?: len;
+}
+
+static long tally_ioctl(struct file *file, unsigned int cmd, unsigned long fd)
+{
 	struct tally *tally = file->private_data;
+	struct file *mirror;
+
+	if (cmd != TALLY_MIRROR)
+		return -ENOTTY;
+	mirror = fget(fd);
+	if (!mirror)
+		return -EBADF;
 
 	guard(mutex)(&tally->lock);
-	if (tally->frozen)
-		return -EBUSY;
-	*pos = 0;
-	return simple_write_to_buffer(&tally->value, sizeof(tally->value), pos,
-				      buf, len);
+	if (tally->mirror || !(mirror->f_mode & FMODE_WRITE)) {
+		fput(mirror);
+		return -EINVAL;
+	}
+	tally->mirror = mirror;
+	return 0;
 }
 
 static const struct file_operations tally_fops = {
@@ -79,6 +148,84 @@ static const struct file_operations tally_fops = {
 	.release	= tally_release,
 	.read		= tally_read,
 	.write		= tally_write,
+	.unlocked_ioctl	= tally_ioctl,
+};
+
+/* ---- all tallies ---- */
+
+/* With the first tally that is preserved. */
+static int tally_all_preserve(struct liveupdate_flb_op_args *args)
+{
+	struct tally_all_ser *ser = kho_alloc_preserve(sizeof(*ser));
+
+	if (IS_ERR(ser))
+		return PTR_ERR(ser);
+
+	ser->magic = TALLY_ALL_MAGIC;
+	args->obj = ser;
+	args->data = virt_to_phys(ser);
+	return 0;
+}
+
+static void tally_all_unpreserve(struct liveupdate_flb_op_args *args)
+{
+	kho_unpreserve_free(args->obj);
+}
+
+/* A damaged record may name a page of somebody else. */
+static struct tally_all_ser *tally_all_peek(u64 data)
+{
+	struct tally_all_ser *ser = kho_peek(data, sizeof(*ser));
+
+	return ser && ser->magic == TALLY_ALL_MAGIC ? ser : NULL;
+}
+
+/* In the next kernel; that it was restored is what args->obj says to finish. */
+static int tally_all_retrieve(struct liveupdate_flb_op_args *args)
+{
+	struct tally_all_ser *ser = tally_all_peek(args->data);
+
+	if (!ser || !kho_restore_folio(args->data))
+		return -EBADMSG;
+
+	args->obj = ser;
+	return 0;
+}
+
+static void tally_all_finish(struct liveupdate_flb_op_args *args)
+{
+	if (args->obj)
+		folio_put(virt_to_folio(args->obj));
+	else
+		kho_restore_free(tally_all_peek(args->data));
+}
+
+/* Tallies that came in and that nobody retrieved will want to know, too. */
+static int tally_all_carry(struct liveupdate_flb_op_args *args)
+{
+	struct tally_all_ser *ser = args->obj;
+
+	ser->writes = atomic64_read(&tally_writes);
+	return 0;
+}
+
+static void tally_all_uncarry(struct liveupdate_flb_op_args *args)
+{
+}
+
+static const struct liveupdate_flb_ops tally_all_ops = {
+	.preserve	= tally_all_preserve,
+	.unpreserve	= tally_all_unpreserve,
+	.retrieve	= tally_all_retrieve,
+	.finish		= tally_all_finish,
+	.carry		= tally_all_carry,
+	.uncarry	= tally_all_uncarry,
+	.owner		= THIS_MODULE,
+};
+
+static struct liveupdate_flb tally_all = {
+	.ops		= &tally_all_ops,
+	.compatible	= "tally-all-v1",
 };
 
 /* ---- the old kernel's side ---- */
@@ -89,13 +236,26 @@ static bool tally_can_preserve(struct liveupdate_file_handler *handler,
 	return file->f_op == &tally_fops;
 }
 
+/* A mirror stays, and has to be in the session already. */
 static int tally_preserve(struct liveupdate_file_op_args *args)
 {
+	struct tally *tally = args->file->private_data;
 	struct tally_ser *ser = kho_alloc_preserve(sizeof(*ser));
+	int err;
 
 	if (IS_ERR(ser))
 		return PTR_ERR(ser);
 
+	guard(mutex)(&tally->lock);
+	if (tally->mirror) {
+		err = liveupdate_get_token_outgoing(args->session, tally->mirror,
+						    &ser->mirror_token);
+		if (err) {
+			kho_unpreserve_free(ser);
+			return -EINVAL;
+		}
+		ser->has_mirror = 1;
+	}
 	ser->magic = TALLY_MAGIC;
 	args->private_data = ser;
 	args->serialized_data = virt_to_phys(ser);
@@ -105,18 +265,31 @@ static int tally_preserve(struct liveupdate_file_op_args *args)
 
 static void tally_unpreserve(struct liveupdate_file_op_args *args)
 {
-	kho_unpreserve_free(args->private_data);
+	struct tally_ser *ser = args->private_data;
+
+	if (ser->has_mirror)
+		liveupdate_put_token_outgoing(args->session, ser->mirror_token);
+	kho_unpreserve_free(ser);
 }
 
-/* The number could change until now, and can't any more. */
+/* The numbers could change until now, and that of this file can't any more. */
 static int tally_freeze(struct liveupdate_file_op_args *args)
 {
 	struct tally *tally = args->file->private_data;
 	struct tally_ser *ser = args->private_data;
+	struct tally_all_ser *all;
+	int err;
 
-	guard(mutex)(&tally->lock);
+	err = liveupdate_flb_get_outgoing(&tally_all, (void **)&all);
+	if (err)
+		return err;
+
+	mutex_lock(&tally->lock);
 	tally->frozen = true;
 	ser->value = tally->value;
+	mutex_unlock(&tally->lock);
+	all->writes = atomic64_read(&tally_writes);
+	liveupdate_flb_put_outgoing(&tally_all);
 	return 0;
 }
 
@@ -130,12 +303,48 @@ static void tally_unfreeze(struct liveupdate_file_op_args *args)
 
 /* ---- the new kernel's side ---- */
 
-/* A damaged handle may name a page of somebody else. */
+/* As with what is of all of them. */
 static struct tally_ser *tally_peek(u64 handle)
 {
 	struct tally_ser *ser = kho_peek(handle, sizeof(*ser));
 
 	return ser && ser->magic == TALLY_MAGIC ? ser : NULL;
+}
+
+/*
+ * The mirror, retrieved if it has not been yet. It is an ordinary file from then
+ * on, and the session may be finished.
+ */
+static int tally_retrieve_mirror(struct tally *tally, struct liveupdate_session *session,
+				 u64 token)
+{
+	int err = liveupdate_get_file_incoming(session, token, &tally->mirror);
+
+	if (err)
+		return err;
+
+	liveupdate_put_file_incoming(session, token);
+	return tally->mirror->f_mode & FMODE_WRITE ? 0 : -EBADMSG;
+}
+
+static struct tally *tally_make(const struct tally_ser *ser,
+				struct liveupdate_session *session)
+{
+	struct tally *tally = kzalloc(sizeof(*tally), GFP_KERNEL_ACCOUNT);
+	int err = 0;
+
+	if (!tally)
+		return ERR_PTR(-ENOMEM);
+
+	mutex_init(&tally->lock);
+	tally->value = ser->value;
+	if (ser->has_mirror)
+		err = tally_retrieve_mirror(tally, session, ser->mirror_token);
+	if (err) {
+		tally_free(tally);
+		return ERR_PTR(err);
+	}
+	return tally;
 }
 
 /* Everything that can fail comes before the preserved page is given up. */
@@ -148,15 +357,13 @@ static int tally_retrieve(struct liveupdate_file_op_args *args)
 	if (!ser)
 		return -EBADMSG;
 
-	tally = kzalloc(sizeof(*tally), GFP_KERNEL_ACCOUNT);
-	if (!tally)
-		return -ENOMEM;
-	mutex_init(&tally->lock);
-	tally->value = ser->value;
+	tally = tally_make(ser, args->session);
+	if (IS_ERR(tally))
+		return PTR_ERR(tally);
 
 	file = anon_inode_getfile("[tally]", &tally_fops, tally, O_RDWR);
 	if (IS_ERR(file)) {
-		kfree(tally);
+		tally_free(tally);
 		return PTR_ERR(file);
 	}
 	kho_restore_free(ser);
@@ -194,27 +401,57 @@ static struct miscdevice tally_device = {
 	.fops	= &tally_fops,
 };
 
-static int __init tally_init(void)
+/* Before there is a tally, whether or not somebody retrieves one. */
+static int __init tally_take_over(void)
 {
-	int err = misc_register(&tally_device);
+	struct tally_all_ser *all;
+	int err = liveupdate_flb_get_incoming(&tally_all, (void **)&all);
+
+	/* Nothing came in, or nothing that can be read: begin with 0. */
+	if (err == -ENOENT || err == -EBADMSG)
+		return 0;
+	if (err)
+		return err;
+
+	atomic64_set(&tally_writes, all->writes);
+	liveupdate_flb_put_incoming(&tally_all);
+	return 0;
+}
+
+static int __init tally_register(void)
+{
+	int err = liveupdate_register_file_handler(&tally_handler);
 
 	if (err)
 		return err;
 
+	err = liveupdate_register_flb(&tally_handler, &tally_all);
+	if (!err)
+		err = tally_take_over();
+	if (err)
+		liveupdate_unregister_file_handler(&tally_handler);
+	return err;
+}
+
+static int __init tally_init(void)
+{
 	/* Without live update the device works all the same. */
-	err = liveupdate_register_file_handler(&tally_handler);
-	if (err && err != -EOPNOTSUPP) {
-		misc_deregister(&tally_device);
+	int err = tally_register();
+
+	if (err && err != -EOPNOTSUPP)
 		return err;
-	}
-	return 0;
+
+	err = misc_register(&tally_device);
+	if (err)
+		liveupdate_unregister_file_handler(&tally_handler);
+	return err;
 }
 module_init(tally_init);
 
 static void __exit tally_exit(void)
 {
-	liveupdate_unregister_file_handler(&tally_handler);
 	misc_deregister(&tally_device);
+	liveupdate_unregister_file_handler(&tally_handler);
 }
 module_exit(tally_exit);
 

@@ -5,15 +5,16 @@
  * a page and whose log tells each callback with the first word of the page.
  */
 
+#include <limits.h>
 #include <sys/syscall.h>
 
 #include "kexec_scenarios.h"
 
 #define FLB_VALUE	0x626c66
 
-int load_module(void)
+static int load(const char *path)
 {
-	int fd = open(module_path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int err = 0;
 
 	if (fd < 0)
@@ -22,6 +23,21 @@ int load_module(void)
 		err = -errno;
 	close(fd);
 	return err;
+}
+
+int load_module(void)
+{
+	return load(module_path);
+}
+
+int load_module_named(const char *name)
+{
+	const char *slash = strrchr(module_path, '/');
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%.*s%s",
+		 slash ? (int)(slash + 1 - module_path) : 0, module_path, name);
+	return load(path);
 }
 
 static int unload_module(void)

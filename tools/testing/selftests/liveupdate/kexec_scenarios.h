@@ -86,6 +86,8 @@ int jump(void);
 /* Files of luo_test_handlers.ko; both return -errno. */
 #define TEST_CONTROL	"/sys/kernel/debug/liveupdate_test/"
 int load_module(void);
+/* A module beside it. */
+int load_module_named(const char *name);
 int open_test_file(const char *handler, __u64 value);
 
 /* Tell what is wrong and give the scenario up. */
