@@ -23,6 +23,9 @@ warn() { printf '%s: %s\n' "$PROG" "$*" >&2; }
 die() { warn "$@"; exit 1; }
 usage_error() { warn "$*; try dev/$PROG --help"; exit 2; }
 
+# make takes such a path for two.
+[[ $BUILD != *[[:space:]:]* ]] || usage_error "BUILD=$BUILD: holds a space or a colon: name another directory"
+
 # Print the comment block at the head of the running program, below its licence.
 help() { sed -n '3,/^[^#]/{s/^# \{0,1\}//p}' "$0"; exit 0; }
 
@@ -33,6 +36,16 @@ no_options() {
 	-*) usage_error "unknown option: $1" ;;
 	esac
 }
+
+# hold FILE: lock it until the program ends.
+hold() {
+	exec 9>"$1"
+	flock -n 9 || { say "waiting for another run that holds $1"; flock 9; }
+}
+
+# While a program that says so lives, the clock of the suite that started it stands
+# still: see dev/kit/limits.py.
+building() { [ -z "${BUILDING:-}" ] || echo $$ >>"$BUILDING"; }
 
 # need COMMAND...: stop, naming the packages, if a command is missing.
 need() {

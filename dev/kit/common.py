@@ -16,6 +16,10 @@ LINUX = BUILD / "linux"
 for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
     os.environ.pop(name, None)
 PROG = os.path.basename(sys.argv[0])
+# make takes such a path for two.
+if re.search(r"[\s:]", str(BUILD)):
+    print(f"{PROG}: BUILD={BUILD}: holds a space or a colon: name another directory", file=sys.stderr)
+    sys.exit(2)
 
 
 class Failure(Exception):
@@ -63,6 +67,13 @@ def run(*command, data=None, cwd=None, env=None, check=True):
         reason = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
         raise Failure(f"{' '.join(map(str, command[:4]))}: {reason}")
     return done.stdout
+
+
+def building():
+    """While a program that says so lives, the clock of the suite that started it stands still."""
+    if os.environ.get("BUILDING"):
+        with open(os.environ["BUILDING"], "a", encoding="ascii") as pids:
+            pids.write(f"{os.getpid()}\n")
 
 
 def lock(name):

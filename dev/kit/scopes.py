@@ -15,7 +15,7 @@ TABLE = ROOT / "dev/tests/scopes"
 PASSED = BUILD / "logs/passed"
 # They look at the repository as a whole.
 OF_ALL = ("10-static", "20-series")
-VARIABLES = ("APPEND", "CONFIG", "LINUX", "ONLY")
+VARIABLES = ("APPEND", "CONFIG", "LINUX", "LONG", "ONLY")
 INSTALLED = "/var/lib/dpkg/status"
 
 
