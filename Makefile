@@ -18,10 +18,13 @@ kernel: tree    ## build/x86_64/bzImage (CONFIG=debug: build/x86_64-debug/bzImag
 	@dev/kernel
 deb: deps tree  ## Debian packages of kernel and tools, in build/deb
 	@dev/deb
-demo: deps      ## a VM survives an update of its host's kernel
+demo:           ## a VM survives an update of its host's kernel
+	@dev/deps demo
 	@dev/demo
 test: deps      ## all suites (T=PATTERN: those that match; AGAIN=1: those that passed, too)
 	@dev/test
+hosts: deps     ## machines of many shapes, with those that take long
+	@LONG=1 dev/test --timeout=14400 95-hosts
 coverage: deps  ## which lines and branches of the series the tests run
 	@dev/coverage
 mutants: deps   ## break the code in one place after the other: do the tests notice?
@@ -41,4 +44,4 @@ series-build: tree ## compile each patch of the series by itself
 clean:          ## remove build/
 	@dev/clean
 
-.PHONY: help deps tree refresh kernel deb demo test coverage mutants interop bench bench-plot shell series series-build clean
+.PHONY: help deps tree refresh kernel deb demo test hosts coverage mutants interop bench bench-plot shell series series-build clean
