@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# A machine takes files through an update, and is healthy after it. What is to be
+# kept, and how often, is said on the kernel's command line:
+#
+#	files=N size=MIB start=MIB	see luo_host --help
+#	updates=N			how many in a row (default: 1)
+#	next=WORD			for the command line of the next kernels
+#	want=FUNCTION,...		of this file: what has to hold in each kernel,
+#					while it keeps something
+# shellcheck shell=dash source=dev/guest/lib.sh disable=SC2154 # the kernel sets the words
+. /guest/lib.sh
+# shellcheck source=dev/guest/health.sh
+. /guest/health.sh
+
+# ---- what has to hold ----
+
+has_5_levels() { [ "$stage" != 1 ] || grep -qw la57 /proc/cpuinfo; }
+has_4_levels_next() { [ "$stage" = 1 ] || ! grep -qw la57 /proc/cpuinfo; }
+# In MiB, as luo_host keep says; the last kernel keeps nothing.
+spans_4_gib() { [ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 4096 ] && [ "$high" -ge 4096 ]; }; }
+# Less than is kept once: caches differ by some MiB from boot to boot.
+loses_no_memory() {
+	local now
+	now=$(sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+	[ -z "$free" ] || [ "$now" -ge $((free - 49152)) ] || { echo "free memory: $free KiB, $now KiB" >&2; return 1; }
+	[ "$stage" = 1 ] || free=${free:-$now}
+}
+
+hold() {
+	local function
+	for function in $(echo "$want" | tr , ' '); do
+		"$function" || fail "kernel $stage: not so: $function"
+	done
+}
+
+keep() {
+	# shellcheck disable=SC2086 # options
+	luo_host keep $what >/tmp/kept || fail "nothing is kept"
+	read -r low high </tmp/kept
+	echo "# kernel $stage keeps memory from $low MiB to $high MiB" >&2
+}
+
+go_on_as_told() {
+	cmdline=/tmp/cmdline
+	[ "$stage" -gt 1 ] || words=${next:+ $next}
+	sed "s/ free=[0-9]*//; s/\$/${free:+ free=$free}$words/" /proc/cmdline >$cmdline
+	go_on
+}
+
+words=
+what="--files ${files:-4} --size ${size:-16} --start ${start:-0}"
+if [ "$stage" -gt 1 ]; then
+	# shellcheck disable=SC2086
+	luo_host check $what || fail "kernel $stage: what was kept is not there"
+fi
+[ "$stage" -gt "${updates:-1}" ] || keep
+hold
+[ "$stage" -gt "${updates:-1}" ] || go_on_as_told
+[ -z "$(luoctl --no-header list)" ] || fail "a session was left behind"
+healthy >&2

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One session, to see whether a machine takes memory through an update: keep it in
+ * one kernel, check it in the next.
+ */
+
+#include <getopt.h>
+
+#include "luo_test.h"
+
+#define SESSION	"host"
+#define MIB	(1024 * 1024ll)
+#define PAGE	4096ll
+
+static long long size = 16 * MIB, start;
+static int files = 1;
+
+static const char usage[] =
+	"Usage: luo_host keep|check [OPTION]...\n"
+	"Put memfds into a session and stay in the background, or, in the next\n"
+	"kernel, take them out, check every byte and finish the session.\n"
+	"\n"
+	"  --files N   how many (default: 1)\n"
+	"  --size MIB  content of each (default: 16)\n"
+	"  --start MIB where in the file it begins (default: 0)\n"
+	"  --help      print this\n"
+	"\n"
+	"keep prints the lowest and the highest MiB of memory that they use. Exit\n"
+	"status: 0, 1 if something failed, 2 if the arguments make no sense.\n";
+
+static int fail(const char *what, long long err)
+{
+	fprintf(stderr, "luo_host: %s: %s\n", what, strerror(-err));
+	return 1;
+}
+
+/* Widens a range of page frames by those of the file. */
+static int add_frames(int fd, __u64 *low, __u64 *high)
+{
+	char *map = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, start);
+	__u64 *frames = malloc(size / PAGE * sizeof(*frames));
+	int err = map == MAP_FAILED || !frames ? -ENOMEM :
+		  luo_frames(map, size / PAGE, frames);
+	long long i;
+
+	for (i = 0; i < size / PAGE && !err; i++) {
+		*low = frames[i] < *low ? frames[i] : *low;
+		*high = frames[i] > *high ? frames[i] : *high;
+	}
+	free(frames);
+	if (map != MAP_FAILED)
+		munmap(map, size);
+	return err;
+}
+
+static int keep_file(int session, int token, __u64 *low, __u64 *high)
+{
+	int fd = luo_memfd(start + size);
+	int err = fd < 0 ? fd : luo_fill(fd, start, size, token);
+
+	err = err ?: add_frames(fd, low, high);
+	return err ?: luo_preserve(session, fd, token);
+}
+
+/* Who holds the session lives until the jump. */
+static int keep(int dev)
+{
+	int session = luo_create(dev, SESSION), token, err;
+	__u64 low = ~0ull, high = 0;
+
+	if (session < 0)
+		return fail("create session", session);
+	for (token = 0; token < files; token++) {
+		err = keep_file(session, token, &low, &high);
+		if (err)
+			return fail("preserve file", err);
+	}
+	printf("%llu %llu\n", low * PAGE / MIB, high * PAGE / MIB);
+	fflush(stdout);
+	return daemon(0, 0) ? fail("daemon", -errno) : pause();
+}
+
+static int check_file(int session, int token)
+{
+	int fd = luo_retrieve_fd(session, token);
+
+	if (fd < 0)
+		return fd;
+	if (luo_size(fd) != start + size)
+		return -ERANGE;
+	if (start && lseek(fd, 0, SEEK_DATA) != start)
+		return -EILSEQ;
+	return luo_verify(fd, start, size, token);
+}
+
+static int check(int dev)
+{
+	int session = luo_retrieve(dev, SESSION), token, err;
+
+	if (session < 0)
+		return fail("retrieve session", session);
+	for (token = 0; token < files; token++) {
+		err = check_file(session, token);
+		if (err)
+			return fail("check file", err);
+	}
+	err = luo_finish(session);
+	return err ? fail("finish session", err) : 0;
+}
+
+static const struct option options[] = {
+	{ "files", required_argument, NULL, 'f' },
+	{ "size", required_argument, NULL, 's' },
+	{ "start", required_argument, NULL, 'a' },
+	{ "help", no_argument, NULL, 'h' },
+	{ }
+};
+
+/* Returns 0 if the arguments make sense. */
+static int parse(int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			files = atoi(optarg);
+			break;
+		case 's':
+			size = atoi(optarg) * MIB;
+			break;
+		case 'a':
+			start = atoi(optarg) * MIB;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		default:
+			return -EINVAL;
+		}
+	}
+	return optind + 1 == argc && files > 0 && size > 0 && start >= 0 ? 0 : -EINVAL;
+}
+
+int main(int argc, char **argv)
+{
+	bool keeps, checks;
+	int dev;
+
+	if (parse(argc, argv)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	keeps = !strcmp(argv[optind], "keep");
+	checks = !strcmp(argv[optind], "check");
+	if (!keeps && !checks) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	dev = luo_open();
+	if (dev < 0)
+		return fail(LUO_DEVICE, dev);
+	return keeps ? keep(dev) : check(dev);
+}
