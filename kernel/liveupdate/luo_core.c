@@ -138,14 +138,15 @@ int luo_cycles_to_ns(u64 cycles, u64 khz, u64 *ns)
  */
 int luo_enter(struct luo *luo)
 {
-	down_read(&luo->gate);
-	while (luo->frozen) {
-		up_read(&luo->gate);
-		if (wait_event_killable(luo->thawed, !READ_ONCE(luo->frozen)))
+	do {
+		/* Behind a reboot() that waits for somebody slow, too. */
+		if (down_read_killable(&luo->gate))
 			return -EINTR;
-		down_read(&luo->gate);
-	}
-	return 0;
+		if (!luo->frozen)
+			return 0;
+		up_read(&luo->gate);
+	} while (!wait_event_killable(luo->thawed, !READ_ONCE(luo->frozen)));
+	return -EINTR;
 }
 
 /**
@@ -171,7 +172,7 @@ void luo_exit(struct luo *luo)
 	up_read(&luo->gate);
 }
 
-/* Who is inside may wait for userspace, for as long as that likes. */
+/* Who is inside may wait for a device, for as long as that likes. */
 static int luo_close_gate(struct luo *luo)
 {
 	int err = down_write_killable(&luo->gate);

@@ -312,7 +312,8 @@ struct luo {
 	struct luo_stamps stamps;
 
 	/*
-	 * Held for read by whoever may change a session. @frozen is set with
+	 * Held for read by whoever may change a session, and never while memory
+	 * of userspace is touched: that may take for ever. @frozen is set with
 	 * the gate held for write, and says that reboot() is under way.
 	 */
 	struct rw_semaphore gate;

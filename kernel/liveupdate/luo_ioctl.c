@@ -3,7 +3,11 @@
  * /dev/liveupdate and session fds: arguments in, results out.
  *
  * Results reach userspace before anything has happened that userspace would
- * have to undo, so EFAULT always means that nothing was done.
+ * have to undo, so EFAULT always means that nothing was done. Memory of
+ * userspace may take for ever to answer, so it is touched without the gate and
+ * without locks.
+ *
+ * What a new command needs: Documentation/core-api/liveupdate.rst.
  */
 
 #include <linux/anon_inodes.h>
@@ -29,28 +33,34 @@ struct luo_fd_arg {
 	s32 fd;
 };
 
-union luo_arg {
+/* All commands that list something have the same argument. */
+struct luo_list_arg {
 	u32 size;
-	struct luo_fd_arg fd;
-	struct liveupdate_ioctl_create_session create_session;
-	struct liveupdate_ioctl_retrieve_session retrieve_session;
-	struct liveupdate_ioctl_get_info get_info;
-	struct liveupdate_ioctl_list_sessions list_sessions;
-	struct liveupdate_session_preserve_fd preserve_fd;
-	struct liveupdate_session_unpreserve_fd unpreserve_fd;
-	struct liveupdate_session_retrieve_fd retrieve_fd;
-	struct liveupdate_session_finish finish;
-	struct liveupdate_session_get_name get_name;
-	struct liveupdate_session_set_flags set_flags;
-	struct liveupdate_session_list_files list_files;
+	u32 count;
+	u64 cursor;
+	u64 entries;
 };
 
-/* @session is NULL on the device. */
+static_assert(sizeof(struct luo_list_arg) ==
+	      sizeof(struct liveupdate_ioctl_list_sessions));
+static_assert(sizeof(struct luo_list_arg) ==
+	      sizeof(struct liveupdate_session_list_files));
+
+#define LUO_ARG_SIZE	128
+
+struct luo_command;
+
+/* @session is NULL on the device; @file is what LUO_OPENS gives out. */
 struct luo_call {
+	const struct luo_command *command;
 	struct luo *luo;
 	struct liveupdate_session *session;
 	void __user *user;
-	union luo_arg arg;
+	struct file *file;
+	union {
+		struct luo_fd_arg fd;
+		u8 bytes[LUO_ARG_SIZE];
+	} arg __aligned(8);
 };
 
 enum luo_target {
@@ -59,45 +69,166 @@ enum luo_target {
 	LUO_ON_INCOMING	= BIT(2),
 	LUO_ON_FINISHED	= BIT(3),
 
-	/* Any state will do, so the session is not locked. */
 	LUO_ON_SESSION	= LUO_ON_OUTGOING | LUO_ON_INCOMING | LUO_ON_FINISHED,
+};
+
+enum luo_command_flags {
+	LUO_ANSWERS	= BIT(0),	/* the argument is copied back */
+	LUO_OPENS	= BIT(1),	/* sets luo_call::file, gives out its fd */
+	/* Enters by itself for what it does with sessions, if anything. */
+	LUO_OUTSIDE	= BIT(2),
 };
 
 struct luo_command {
 	unsigned int cmd;
 	u16 size;
-	bool answers;	/* @arg is copied back */
 	u8 targets;
-	int (*run)(struct luo_call *call);
+	u8 flags;
+	int (*run)(struct luo_call *call, void *arg);
 };
 
-/* ---- giving out fds ---- */
+/* ---- inside ---- */
+
+static u8 luo_call_target(const struct luo_call *call)
+{
+	if (!call->session)
+		return LUO_ON_DEVICE;
+
+	switch (call->session->state) {
+	case LUO_SESSION_OUTGOING:
+		return LUO_ON_OUTGOING;
+	case LUO_SESSION_RETRIEVED:
+		return LUO_ON_INCOMING;
+	default:
+		return LUO_ON_FINISHED;
+	}
+}
+
+static void luo_call_exit(struct luo_call *call)
+{
+	if (call->session)
+		mutex_unlock(&call->session->lock);
+	luo_exit(call->luo);
+}
+
+/* From here on the session stays as it is, and may be changed. */
+static int luo_call_enter(struct luo_call *call)
+{
+	int err = luo_enter(call->luo);
+
+	if (err)
+		return err;
+	if (call->session && mutex_lock_killable(&call->session->lock)) {
+		luo_exit(call->luo);
+		return -EINTR;
+	}
+	if (call->command->targets & luo_call_target(call))
+		return 0;
+
+	luo_call_exit(call);
+	return -EINVAL;
+}
+
+static int luo_call_run(struct luo_call *call)
+{
+	const struct luo_command *command = call->command;
+	int err;
+
+	if (command->flags & LUO_OUTSIDE)
+		return command->run(call, call->arg.bytes);
+
+	err = luo_call_enter(call);
+	if (err)
+		return err;
+
+	err = command->run(call, call->arg.bytes);
+	luo_call_exit(call);
+	return err;
+}
 
 /* The only way that an fd leaves: number first, then the deed, then the fd. */
-static int luo_publish_fd(struct luo_call *call,
-			  struct file *(*open)(struct luo_call *call))
+static int luo_call_open(struct luo_call *call)
 {
 	struct luo_fd_arg __user *user = call->user;
-	struct file *file;
-	int fd;
+	int err, fd;
 
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return fd;
-	if (put_user(fd, &user->fd)) {
-		put_unused_fd(fd);
-		return -EFAULT;
-	}
-	file = open(call);
-	if (IS_ERR(file)) {
-		put_unused_fd(fd);
+
+	err = put_user(fd, &user->fd);
+	if (!err) {
+		err = luo_call_run(call);
 		/* What userspace had there is a courtesy, not a promise. */
-		(void)put_user(call->arg.fd.fd, &user->fd);
-		return PTR_ERR(file);
+		if (err)
+			(void)put_user(call->arg.fd.fd, &user->fd);
 	}
-	fd_install(fd, file);
+	if (err) {
+		put_unused_fd(fd);
+		return err;
+	}
+	fd_install(fd, call->file);
 	return 0;
 }
+
+/* ---- lists ---- */
+
+/* Fills the next entry and moves the cursor on; -ENOENT at the end. */
+typedef int (*luo_entry_fn)(struct luo_call *call, u64 *cursor, void *entry);
+
+/* Returns how many entries it made, 0 at the end. */
+static int luo_list_make(struct luo_call *call, struct luo_list_arg *list,
+			 luo_entry_fn next, void *entries, size_t size, u32 room)
+{
+	int err = luo_call_enter(call);
+	u32 n = 0;
+
+	if (err)
+		return err;
+
+	memset(entries, 0, room * size);
+	while (n < room && !err) {
+		err = next(call, &list->cursor, entries + n * size);
+		if (!err)
+			n++;
+	}
+	luo_call_exit(call);
+	return err && err != -ENOENT ? err : n;
+}
+
+/* A page at a time is made inside and copied outside. */
+static int luo_list(struct luo_call *call, struct luo_list_arg *list, size_t size,
+		    luo_entry_fn next)
+{
+	u32 room = min_t(u32, list->count, PAGE_SIZE / size);
+	void __user *user = u64_to_user_ptr(list->entries);
+	u32 left = list->count;
+	int n;
+
+	if (!list->count)
+		return -EINVAL;
+
+	void *entries __free(kfree) = kmalloc_array(room, size, GFP_KERNEL);
+	if (!entries)
+		return -ENOMEM;
+
+	do {
+		room = min(room, left);
+		n = luo_list_make(call, list, next, entries, size, room);
+		if (n < 0)
+			return n;
+		if (copy_to_user(user, entries, n * size))
+			return -EFAULT;
+		user += n * size;
+		left -= n;
+		cond_resched();
+	} while (left && n == room && !fatal_signal_pending(current));
+
+	list->count -= left;
+	return 0;
+}
+
+/* ---- commands of the device ---- */
 
 static const struct file_operations luo_session_fops;
 
@@ -110,62 +241,54 @@ static struct file *luo_session_file(struct liveupdate_session *session)
 					 O_RDWR, NULL);
 }
 
-/* ---- commands of the device ---- */
-
-static struct file *luo_open_created(struct luo_call *call)
+static int luo_cmd_create_session(struct luo_call *call, void *arg)
 {
-	const char *name = call->arg.create_session.name;
+	struct liveupdate_ioctl_create_session *create = arg;
 	struct liveupdate_session *session;
-	struct file *file;
 
-	session = luo_session_create(call->luo, name);
-	if (IS_ERR(session))
-		return ERR_CAST(session);
-
-	file = luo_session_file(session);
-	if (IS_ERR(file))
-		luo_session_close(session);
-	return file;
-}
-
-static int luo_cmd_create_session(struct luo_call *call)
-{
-	if (!luo_name_valid(call->arg.create_session.name))
+	if (!luo_name_valid(create->name))
 		return -EINVAL;
-	return luo_publish_fd(call, luo_open_created);
+
+	session = luo_session_create(call->luo, create->name);
+	if (IS_ERR(session))
+		return PTR_ERR(session);
+
+	call->file = luo_session_file(session);
+	if (!IS_ERR(call->file))
+		return 0;
+
+	luo_session_close(session);
+	return PTR_ERR(call->file);
 }
 
-static struct file *luo_open_retrieved(struct luo_call *call)
+static int luo_cmd_retrieve_session(struct luo_call *call, void *arg)
 {
-	const char *name = call->arg.retrieve_session.name;
+	struct liveupdate_ioctl_retrieve_session *retrieve = arg;
 	struct liveupdate_session *session;
-	struct file *file;
 
-	session = luo_session_retrieve(call->luo, name);
-	if (IS_ERR(session))
-		return ERR_CAST(session);
-
-	file = luo_session_file(session);
-	if (IS_ERR(file))
-		luo_session_give_back(session);
-	return file;
-}
-
-static int luo_cmd_retrieve_session(struct luo_call *call)
-{
-	if (!luo_name_valid(call->arg.retrieve_session.name))
+	if (!luo_name_valid(retrieve->name))
 		return -EINVAL;
-	return luo_publish_fd(call, luo_open_retrieved);
+
+	session = luo_session_retrieve(call->luo, retrieve->name);
+	if (IS_ERR(session))
+		return PTR_ERR(session);
+
+	call->file = luo_session_file(session);
+	if (!IS_ERR(call->file))
+		return 0;
+
+	luo_session_give_back(session);
+	return PTR_ERR(call->file);
 }
 
-static int luo_cmd_get_info(struct luo_call *call)
+static int luo_cmd_get_info(struct luo_call *call, void *arg)
 {
-	struct liveupdate_ioctl_get_info *info = &call->arg.get_info;
+	struct liveupdate_ioctl_get_info *info = arg;
 	struct luo *luo = call->luo;
 	int err;
 
 	if (info->reserved)
-		return -EOPNOTSUPP;
+		return -EINVAL;
 	err = luo_sessions_read(luo);
 	if (err)
 		return err;
@@ -195,47 +318,32 @@ static const u32 luo_session_uapi_state[LUO_SESSION_STATES] = {
 	[LUO_SESSION_DAMAGED]	= LIVEUPDATE_SESSION_STATE_DAMAGED,
 };
 
-static int luo_list_session(struct luo *luo, u64 *cursor,
-			    struct liveupdate_session_entry __user *user)
+static int luo_entry_of_session(struct luo_call *call, u64 *cursor, void *arg)
 {
-	struct liveupdate_session_entry entry = {};
-	struct liveupdate_session *session = luo_session_next(luo, *cursor);
-
-	if (!session)
-		return -ENOENT;
-
-	entry.files = READ_ONCE(session->files.count);
-	entry.state = luo_session_uapi_state[READ_ONCE(session->state)];
-	memcpy(entry.name, session->name, sizeof(entry.name));
-	*cursor = session->seq + 1;
-	luo_session_put(session);
-	return copy_to_user(user, &entry, sizeof(entry)) ? -EFAULT : 0;
-}
-
-static int luo_cmd_list_sessions(struct luo_call *call)
-{
-	struct liveupdate_ioctl_list_sessions *list = &call->arg.list_sessions;
-	struct liveupdate_session_entry __user *user =
-		u64_to_user_ptr(list->entries);
-	u32 i;
+	struct liveupdate_session_entry *entry = arg;
+	struct liveupdate_session *session;
 	int err;
 
-	if (!list->count)
-		return -EINVAL;
+	/* What is left to do after the first time costs nothing. */
 	err = luo_sessions_read(call->luo);
 	if (err)
 		return err;
+	session = luo_session_next(call->luo, *cursor);
+	if (!session)
+		return -ENOENT;
 
-	for (i = 0; i < list->count; i++) {
-		err = luo_list_session(call->luo, &list->cursor, &user[i]);
-		if (err == -ENOENT)
-			break;
-		if (err)
-			return err;
-		cond_resched();
-	}
-	list->count = i;
+	entry->files = READ_ONCE(session->files.count);
+	entry->state = luo_session_uapi_state[READ_ONCE(session->state)];
+	memcpy(entry->name, session->name, sizeof(entry->name));
+	*cursor = session->seq + 1;
+	luo_session_put(session);
 	return 0;
+}
+
+static int luo_cmd_list_sessions(struct luo_call *call, void *arg)
+{
+	return luo_list(call, arg, sizeof(struct liveupdate_session_entry),
+			luo_entry_of_session);
 }
 
 /* ---- commands of a session ---- */
@@ -247,10 +355,10 @@ static bool luo_file_is_ours(const struct file *file)
 	return file->f_op == &luo_session_fops || file->f_op == &luo_device_fops;
 }
 
-static int luo_cmd_preserve_fd(struct luo_call *call)
+static int luo_cmd_preserve_fd(struct luo_call *call, void *arg)
 {
-	struct liveupdate_session_preserve_fd *arg = &call->arg.preserve_fd;
-	struct file *file = fget(arg->fd);
+	struct liveupdate_session_preserve_fd *preserve = arg;
+	struct file *file = fget(preserve->fd);
 	int err = -EINVAL;
 
 	if (!file)
@@ -258,63 +366,62 @@ static int luo_cmd_preserve_fd(struct luo_call *call)
 
 	/* It would hold itself, or the device, whatever a handler can do. */
 	if (!luo_file_is_ours(file))
-		err = luo_file_preserve(call->session, file, arg->token);
+		err = luo_file_preserve(call->session, file, preserve->token);
 	fput(file);
 	return err;
 }
 
-static int luo_cmd_unpreserve_fd(struct luo_call *call)
+static int luo_cmd_unpreserve_fd(struct luo_call *call, void *arg)
 {
-	if (call->arg.unpreserve_fd.reserved)
-		return -EOPNOTSUPP;
-	return luo_file_unpreserve(call->session, call->arg.unpreserve_fd.token);
+	struct liveupdate_session_unpreserve_fd *unpreserve = arg;
+
+	if (unpreserve->reserved)
+		return -EINVAL;
+	return luo_file_unpreserve(call->session, unpreserve->token);
 }
 
-static struct file *luo_open_file(struct luo_call *call)
+static int luo_cmd_retrieve_fd(struct luo_call *call, void *arg)
 {
-	struct file *file;
+	struct liveupdate_session_retrieve_fd *retrieve = arg;
 	int err;
 
-	err = luo_file_retrieve(call->session, call->arg.retrieve_fd.token, &file);
+	err = luo_file_retrieve(call->session, retrieve->token, &call->file);
 	/* No errno of userspace. */
 	if (err == -EPROBE_DEFER)
 		err = -EAGAIN;
 	if (err)
-		return ERR_PTR(err);
+		return err;
 
-	err = security_file_receive(file);
-	if (err) {
-		fput(file);
-		return ERR_PTR(err);
-	}
-	return file;
+	err = security_file_receive(call->file);
+	if (err)
+		fput(call->file);
+	return err;
 }
 
-static int luo_cmd_retrieve_fd(struct luo_call *call)
+static int luo_cmd_finish(struct luo_call *call, void *arg)
 {
-	return luo_publish_fd(call, luo_open_file);
-}
+	struct liveupdate_session_finish *finish = arg;
 
-static int luo_cmd_finish(struct luo_call *call)
-{
-	if (call->arg.finish.reserved)
-		return -EOPNOTSUPP;
+	if (finish->reserved)
+		return -EINVAL;
 	return luo_session_finish(call->session);
 }
 
-static int luo_cmd_get_name(struct luo_call *call)
+/* The name never changes: answered even while reboot() is under way. */
+static int luo_cmd_get_name(struct luo_call *call, void *arg)
 {
-	struct liveupdate_session_get_name *arg = &call->arg.get_name;
+	struct liveupdate_session_get_name *get_name = arg;
 
-	if (arg->reserved)
-		return -EOPNOTSUPP;
-	memcpy(arg->name, call->session->name, sizeof(arg->name));
+	if (get_name->reserved)
+		return -EINVAL;
+	memcpy(get_name->name, call->session->name, sizeof(get_name->name));
 	return 0;
 }
 
-static int luo_cmd_set_flags(struct luo_call *call)
+static int luo_cmd_set_flags(struct luo_call *call, void *arg)
 {
-	u32 flags = call->arg.set_flags.flags;
+	struct liveupdate_session_set_flags *set_flags = arg;
+	u32 flags = set_flags->flags;
 
 	if (flags & ~LIVEUPDATE_SESSION_KEEP_ON_CLOSE)
 		return -EOPNOTSUPP;
@@ -332,92 +439,70 @@ static const u32 luo_file_uapi_state[] = {
 	[LUO_FILE_LOST]		= LIVEUPDATE_FILE_STATE_DAMAGED,
 };
 
-static int luo_cmd_list_files(struct luo_call *call)
+static int luo_entry_of_file(struct luo_call *call, u64 *cursor, void *arg)
 {
-	struct liveupdate_session_list_files *list = &call->arg.list_files;
-	struct liveupdate_file_entry __user *user = u64_to_user_ptr(list->entries);
-	struct luo_file *f;
-	u32 i;
+	struct luo_file *f = luo_file_next(&call->session->files, *cursor);
+	struct liveupdate_file_entry *entry = arg;
 
-	if (!list->count)
-		return -EINVAL;
+	if (!f)
+		return -ENOENT;
 
-	for (i = 0; i < list->count; i++) {
-		struct liveupdate_file_entry entry = {};
-
-		f = luo_file_next(&call->session->files, list->cursor);
-		if (!f)
-			break;
-		entry.token = f->token;
-		entry.state = luo_file_uapi_state[f->state];
-		luo_file_handler_name(f, (char *)entry.handler);
-		if (copy_to_user(&user[i], &entry, sizeof(entry)))
-			return -EFAULT;
-		list->cursor = f->seq + 1;
-		cond_resched();
-	}
-	list->count = i;
+	entry->token = f->token;
+	entry->state = luo_file_uapi_state[f->state];
+	luo_file_handler_name(f, (char *)entry->handler);
+	*cursor = f->seq + 1;
 	return 0;
+}
+
+static int luo_cmd_list_files(struct luo_call *call, void *arg)
+{
+	return luo_list(call, arg, sizeof(struct liveupdate_file_entry),
+			luo_entry_of_file);
 }
 
 /* ---- dispatch ---- */
 
-#define LUO_COMMAND(_cmd, _struct, _targets, _answers, _run)			\
+#define LUO_COMMAND(_cmd, _struct, _targets, _flags, _run)			\
 	[_IOC_NR(_cmd)] = {							\
 		.cmd = _cmd,							\
 		.size = sizeof(struct _struct) +				\
-			BUILD_BUG_ON_ZERO(sizeof(struct _struct) >		\
-					  sizeof(union luo_arg)),		\
+			BUILD_BUG_ON_ZERO(sizeof(struct _struct) > LUO_ARG_SIZE), \
 		.targets = _targets,						\
-		.answers = _answers,						\
+		.flags = _flags,						\
 		.run = _run,							\
 	}
 
 static const struct luo_command luo_commands[] = {
 	LUO_COMMAND(LIVEUPDATE_IOCTL_CREATE_SESSION,
 		    liveupdate_ioctl_create_session,
-		    LUO_ON_DEVICE, false, luo_cmd_create_session),
+		    LUO_ON_DEVICE, LUO_OPENS, luo_cmd_create_session),
 	LUO_COMMAND(LIVEUPDATE_IOCTL_RETRIEVE_SESSION,
 		    liveupdate_ioctl_retrieve_session,
-		    LUO_ON_DEVICE, false, luo_cmd_retrieve_session),
+		    LUO_ON_DEVICE, LUO_OPENS, luo_cmd_retrieve_session),
 	LUO_COMMAND(LIVEUPDATE_IOCTL_LIST_SESSIONS,
 		    liveupdate_ioctl_list_sessions,
-		    LUO_ON_DEVICE, true, luo_cmd_list_sessions),
+		    LUO_ON_DEVICE, LUO_ANSWERS | LUO_OUTSIDE, luo_cmd_list_sessions),
 	LUO_COMMAND(LIVEUPDATE_IOCTL_GET_INFO, liveupdate_ioctl_get_info,
-		    LUO_ON_DEVICE, true, luo_cmd_get_info),
+		    LUO_ON_DEVICE, LUO_ANSWERS, luo_cmd_get_info),
 	LUO_COMMAND(LIVEUPDATE_SESSION_PRESERVE_FD,
 		    liveupdate_session_preserve_fd,
-		    LUO_ON_OUTGOING, false, luo_cmd_preserve_fd),
+		    LUO_ON_OUTGOING, 0, luo_cmd_preserve_fd),
 	LUO_COMMAND(LIVEUPDATE_SESSION_RETRIEVE_FD,
 		    liveupdate_session_retrieve_fd,
-		    LUO_ON_INCOMING, false, luo_cmd_retrieve_fd),
+		    LUO_ON_INCOMING, LUO_OPENS, luo_cmd_retrieve_fd),
 	LUO_COMMAND(LIVEUPDATE_SESSION_FINISH, liveupdate_session_finish,
-		    LUO_ON_INCOMING, false, luo_cmd_finish),
+		    LUO_ON_INCOMING, 0, luo_cmd_finish),
 	LUO_COMMAND(LIVEUPDATE_SESSION_GET_NAME, liveupdate_session_get_name,
-		    LUO_ON_SESSION, true, luo_cmd_get_name),
+		    LUO_ON_SESSION, LUO_ANSWERS | LUO_OUTSIDE, luo_cmd_get_name),
 	LUO_COMMAND(LIVEUPDATE_SESSION_SET_FLAGS, liveupdate_session_set_flags,
-		    LUO_ON_INCOMING, false, luo_cmd_set_flags),
+		    LUO_ON_INCOMING, 0, luo_cmd_set_flags),
 	LUO_COMMAND(LIVEUPDATE_SESSION_LIST_FILES, liveupdate_session_list_files,
-		    LUO_ON_OUTGOING | LUO_ON_INCOMING, true, luo_cmd_list_files),
+		    LUO_ON_OUTGOING | LUO_ON_INCOMING, LUO_ANSWERS | LUO_OUTSIDE,
+		    luo_cmd_list_files),
 	LUO_COMMAND(LIVEUPDATE_SESSION_UNPRESERVE_FD,
 		    liveupdate_session_unpreserve_fd,
-		    LUO_ON_OUTGOING, false, luo_cmd_unpreserve_fd),
+		    LUO_ON_OUTGOING, 0, luo_cmd_unpreserve_fd),
 };
-
-static u8 luo_call_target(const struct luo_call *call)
-{
-	if (!call->session)
-		return LUO_ON_DEVICE;
-
-	switch (call->session->state) {
-	case LUO_SESSION_OUTGOING:
-		return LUO_ON_OUTGOING;
-	case LUO_SESSION_RETRIEVED:
-		return LUO_ON_INCOMING;
-	default:
-		return LUO_ON_FINISHED;
-	}
-}
 
 static const struct luo_command *luo_command_find(unsigned int cmd,
 						  bool on_device)
@@ -434,26 +519,25 @@ static const struct luo_command *luo_command_find(unsigned int cmd,
 	return command;
 }
 
-static int luo_call_read(const struct luo_command *command, struct luo_call *call)
+static int luo_call_read(struct luo_call *call)
 {
+	size_t known = call->command->size;
 	u32 size;
 
 	if (get_user(size, (u32 __user *)call->user))
 		return -EFAULT;
-	if (size < command->size)
+	if (size < known)
 		return -EINVAL;
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	return copy_struct_from_user(&call->arg, command->size, call->user, size);
+	return copy_struct_from_user(&call->arg, known, call->user, size);
 }
 
-static int luo_call_run(const struct luo_command *command, struct luo_call *call)
+static int luo_call_answer(struct luo_call *call)
 {
-	if (!call->session || command->targets == LUO_ON_SESSION)
-		return command->run(call);
-
-	guard(mutex)(&call->session->lock);
-	return command->targets & luo_call_target(call) ? command->run(call) : -EINVAL;
+	if (!(call->command->flags & LUO_ANSWERS))
+		return 0;
+	return copy_to_user(call->user, &call->arg, call->command->size) ? -EFAULT : 0;
 }
 
 /**
@@ -468,25 +552,26 @@ static int luo_call_run(const struct luo_command *command, struct luo_call *call
 long luo_ioctl(struct luo *luo, struct liveupdate_session *session,
 	       unsigned int cmd, void __user *user)
 {
-	struct luo_call call = { .luo = luo, .session = session, .user = user };
 	const struct luo_command *command = luo_command_find(cmd, !session);
+	struct luo_call call = {
+		.command = command,
+		.luo = luo,
+		.session = session,
+		.user = user,
+	};
 	int err;
 
 	if (!command)
 		return -ENOTTY;
-	err = luo_call_read(command, &call);
-	if (err)
-		return err;
-	err = luo_enter(luo);
+	err = luo_call_read(&call);
+	/* Before anything happens: can the answer be told? */
+	if (!err)
+		err = luo_call_answer(&call);
 	if (err)
 		return err;
 
-	err = luo_call_run(command, &call);
-	luo_exit(luo);
-	if (!err && command->answers &&
-	    copy_to_user(user, &call.arg, command->size))
-		err = -EFAULT;
-	return err;
+	err = command->flags & LUO_OPENS ? luo_call_open(&call) : luo_call_run(&call);
+	return err ?: luo_call_answer(&call);
 }
 
 /* ---- session fd ---- */

@@ -476,7 +476,7 @@ static int luo_sessions_read_locked(struct luo *luo, bool *lost)
 	*lost |= luo_sessions_drop_unusable(luo);
 	luo->sessions_lost |= *lost;
 	luo_session_write_chain(luo);
-	luo->sessions_read = true;
+	WRITE_ONCE(luo->sessions_read, true);
 	return 0;
 }
 

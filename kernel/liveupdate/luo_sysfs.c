@@ -19,22 +19,31 @@
 
 /* ---- counts ---- */
 
+static int luo_read_sessions(struct luo *luo)
+{
+	int err = luo_enter(luo);
+
+	if (err)
+		return err;
+	err = luo_sessions_read(luo);
+	luo_exit(luo);
+	return err;
+}
+
+/* Whoever looks waits for reboot() only if nobody has looked before. */
 static int luo_read_count(enum luo_direction direction, struct luo_count *count)
 {
 	struct luo *luo = luo_get();
 	int err;
 
-	err = luo_enter(luo);
-	if (err)
-		return err;
-
-	err = luo_sessions_read(luo);
-	if (!err) {
-		guard(mutex)(&luo->lock);
-		*count = luo->count[direction];
+	if (!READ_ONCE(luo->sessions_read)) {
+		err = luo_read_sessions(luo);
+		if (err)
+			return err;
 	}
-	luo_exit(luo);
-	return err;
+	guard(mutex)(&luo->lock);
+	*count = luo->count[direction];
+	return 0;
 }
 
 #define LUO_COUNT_ATTR(_name, _direction, _field)				\

@@ -15,7 +15,8 @@
  * Every argument starts with its size as userspace was compiled with. A size
  * below the first version of the structure is EINVAL, non-zero bytes beyond
  * what the kernel knows are E2BIG, an unknown command is ENOTTY, a command on
- * the wrong kind of session is EINVAL.
+ * the wrong kind of session is EINVAL, and so is a reserved field that is not
+ * zero.
  */
 #define LIVEUPDATE_IOCTL_TYPE		0xBA
 

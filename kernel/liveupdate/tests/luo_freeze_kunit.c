@@ -490,6 +490,27 @@ static void reboot_that_is_killed_waits_for_nobody(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
 }
 
+static void those_behind_a_waiting_reboot_can_be_killed(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct visitor rebooter = {}, late = {};
+	struct task_struct *reboot_task, *task;
+
+	KUNIT_ASSERT_EQ(test, luo_enter(&t->luo), 0);
+	reboot_task = visitor_start(test, &rebooter, reboot);
+	KUNIT_EXPECT_EQ(test, wait_for_completion_timeout(&rebooter.inside, HZ / 10), 0);
+	task = visitor_start(test, &late, visit);
+	KUNIT_EXPECT_EQ(test, wait_for_completion_timeout(&late.inside, HZ / 10), 0);
+	send_sig(SIGKILL, task, 1);
+	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&late.inside, HZ), 0);
+	luo_exit(&t->luo);
+	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&rebooter.inside, 10 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, late.err, -EINTR);
+	KUNIT_EXPECT_EQ(test, rebooter.err, 0);
+	visitor_stop(task);
+	visitor_stop(reboot_task);
+}
+
 static struct kunit_case luo_freeze_cases[] = {
 	KUNIT_CASE(files_are_frozen_oldest_first_across_sessions),
 	KUNIT_CASE(handlers_without_freeze_are_not_bothered),
@@ -509,6 +530,7 @@ static struct kunit_case luo_freeze_cases[] = {
 	KUNIT_CASE(changes_wait_until_reboot_is_called_off),
 	KUNIT_CASE(those_who_are_killed_wait_no_longer),
 	KUNIT_CASE(reboot_that_is_killed_waits_for_nobody),
+	KUNIT_CASE(those_behind_a_waiting_reboot_can_be_killed),
 	{}
 };
 

@@ -7,9 +7,11 @@
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/kthread.h>
 #include <linux/kho/abi/kexec_handover.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/mmu_context.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <uapi/linux/liveupdate.h>
@@ -335,7 +337,7 @@ static void reserved_fields_are_zero(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, call(test, NULL, LIVEUPDATE_IOCTL_GET_INFO, &arg), -EOPNOTSUPP);
 	arg.size = sizeof(arg.name);
-	KUNIT_EXPECT_EQ(test, call(test, s, LIVEUPDATE_SESSION_GET_NAME, &arg), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, call(test, s, LIVEUPDATE_SESSION_GET_NAME, &arg), -EINVAL);
 	arg.size = sizeof(arg.unpreserve);
 	KUNIT_EXPECT_EQ(test, call(test, s, LIVEUPDATE_SESSION_UNPRESERVE_FD, &arg),
 			-EOPNOTSUPP);
@@ -379,6 +381,62 @@ static void session_says_its_whole_name(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, call(test, luo_test_create(t, name),
 				   LIVEUPDATE_SESSION_GET_NAME, &arg), 0);
 	KUNIT_EXPECT_MEMEQ(test, arg.name.name, name, sizeof(name));
+}
+
+/* Asks for the name of a session in memory of the test. */
+struct asker {
+	struct kunit *test;
+	struct liveupdate_session *session;
+	struct mm_struct *mm;
+	struct completion answered;
+	long err;
+};
+
+static struct asker *asker_now;
+
+static int ask_name(void *arg)
+{
+	struct asker *a = arg;
+
+	kthread_use_mm(a->mm);
+	a->err = luo_ioctl(a->session->luo, a->session, LIVEUPDATE_SESSION_GET_NAME,
+			   user_arg);
+	kthread_unuse_mm(a->mm);
+	complete_all(&a->answered);
+	return 0;
+}
+
+static int freeze_and_be_asked(struct liveupdate_file_op_args *args)
+{
+	struct asker *a = asker_now;
+	struct task_struct *task = kthread_run(ask_name, a, "luo_asker");
+
+	KUNIT_EXPECT_FALSE(a->test, IS_ERR(task));
+	if (!IS_ERR(task))
+		KUNIT_EXPECT_GT(a->test, wait_for_completion_timeout(&a->answered, HZ), 0);
+	return IS_ERR(task) ? PTR_ERR(task) : -EAGAIN;
+}
+
+static void name_is_told_while_files_freeze(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler_new(t, "h");
+	struct asker a = { .test = test, .mm = current->mm };
+	union arg arg = { .size = sizeof(arg.name) };
+
+	h->ops.freeze = freeze_and_be_asked;
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
+	a.session = luo_test_create(t, "s");
+	luo_test_preserve_new(t, a.session, h, 1);
+	init_completion(&a.answered);
+	asker_now = &a;
+	KUNIT_ASSERT_EQ(test, copy_to_user(user_arg, &arg, sizeof(arg)), 0);
+	KUNIT_ASSERT_EQ(test, luo_freeze(&t->luo, true), -EAGAIN);
+	/* In time or not, it is done before its memory goes. */
+	wait_for_completion(&a.answered);
+	KUNIT_EXPECT_EQ(test, a.err, 0);
+	KUNIT_ASSERT_EQ(test, copy_from_user(&arg, user_arg, sizeof(arg)), 0);
+	KUNIT_EXPECT_STREQ(test, (char *)arg.name.name, "s");
 }
 
 /* ---- fds ---- */
@@ -645,6 +703,33 @@ static void list_goes_on_where_it_ended(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, call(test, NULL, LIVEUPDATE_IOCTL_LIST_SESSIONS, &arg), -EINVAL);
 }
 
+/* What is copied at a time is less than a page. */
+static void list_may_be_longer_than_a_page(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session_entry entry, zero = {};
+	u8 __user *entries = user_pages(test, PROT_READ | PROT_WRITE);
+	u32 room = 2 * PAGE_SIZE / sizeof(entry), many = PAGE_SIZE / sizeof(entry) + 9;
+	union arg arg = { .sessions = { .size = sizeof(arg.sessions), .count = room,
+					.entries = (unsigned long)entries } };
+	char name[8];
+	u32 i;
+
+	for (i = 0; i < many; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		luo_test_create(t, name);
+	}
+	KUNIT_EXPECT_EQ(test, call(test, NULL, LIVEUPDATE_IOCTL_LIST_SESSIONS, &arg), 0);
+	KUNIT_EXPECT_EQ(test, arg.sessions.count, many);
+	for (i = 0; i < many; i++, entries += sizeof(entry)) {
+		KUNIT_ASSERT_EQ(test, copy_from_user(&entry, entries, sizeof(entry)), 0);
+		snprintf(name, sizeof(name), "%u", i);
+		KUNIT_EXPECT_STREQ(test, (char *)entry.name, name);
+	}
+	KUNIT_ASSERT_EQ(test, copy_from_user(&entry, entries, sizeof(entry)), 0);
+	KUNIT_EXPECT_MEMEQ(test, &entry, &zero, sizeof(entry));
+}
+
 static void list_of_files_tells_their_states(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
@@ -720,6 +805,7 @@ static struct kunit_case luo_ioctl_cases[] = {
 	KUNIT_CASE(reserved_fields_are_zero),
 	KUNIT_CASE_PARAM(name_of_a_session_is_checked, name_gen_params),
 	KUNIT_CASE(session_says_its_whole_name),
+	KUNIT_CASE(name_is_told_while_files_freeze),
 	KUNIT_CASE(new_session_has_a_name_and_an_inode_of_its_own),
 	KUNIT_CASE(full_fd_table_changes_nothing),
 	KUNIT_CASE(fd_field_is_as_it_was_after_a_failure),
@@ -730,6 +816,7 @@ static struct kunit_case luo_ioctl_cases[] = {
 	KUNIT_CASE(fds_are_retrieved_as_often_as_asked),
 	KUNIT_CASE(session_retrieved_by_fd_is_kept_if_its_owner_wants),
 	KUNIT_CASE(list_goes_on_where_it_ended),
+	KUNIT_CASE(list_may_be_longer_than_a_page),
 	KUNIT_CASE(list_of_files_tells_their_states),
 	KUNIT_CASE(list_that_can_not_be_written_is_told),
 	KUNIT_CASE(info_counts_both_ways),

@@ -175,7 +175,7 @@ TEST_F(arguments, number_is_judged_before_the_argument)
 	EXPECT_EQ(-EFAULT, luo_call(self->dev, LIVEUPDATE_IOCTL_GET_INFO, NULL));
 }
 
-TEST_F(arguments, reserved_field_that_is_set_is_EOPNOTSUPP)
+TEST_F(arguments, reserved_field_that_is_set_is_EINVAL)
 {
 	struct liveupdate_ioctl_get_info info = { .size = sizeof(info), .reserved = 1 };
 	struct liveupdate_session_get_name name = { .size = sizeof(name), .reserved = 1 };
@@ -186,10 +186,10 @@ TEST_F(arguments, reserved_field_that_is_set_is_EOPNOTSUPP)
 	int fd = luo_memfd(0);
 
 	ASSERT_EQ(0, luo_preserve(self->session, fd, 0));
-	EXPECT_EQ(-EOPNOTSUPP, luo_call(self->dev, LIVEUPDATE_IOCTL_GET_INFO, &info));
-	EXPECT_EQ(-EOPNOTSUPP,
+	EXPECT_EQ(-EINVAL, luo_call(self->dev, LIVEUPDATE_IOCTL_GET_INFO, &info));
+	EXPECT_EQ(-EINVAL,
 		  luo_call(self->session, LIVEUPDATE_SESSION_GET_NAME, &name));
-	EXPECT_EQ(-EOPNOTSUPP,
+	EXPECT_EQ(-EINVAL,
 		  luo_call(self->session, LIVEUPDATE_SESSION_UNPRESERVE_FD, &unpreserve));
 	EXPECT_EQ(1, luo_count_files(self->session));
 }
