@@ -13,22 +13,27 @@ starts() {
 	within 10 luo-vmm status
 }
 # shellcheck disable=SC2317
+# Returns only from a jump that was refused.
+# shellcheck disable=SC2317
+refused() { load_next -c && ! jump; }
+# shellcheck disable=SC2317
 is_incoming() { luoctl --no-header list | grep '^incoming '; }
 
 case $stage in
 1)
-	echo "1..7"
+	echo "1..8"
 	ok "a guest starts" starts
 	switch=off
 	;;
 2)
 	test=2
 	ok "live update is off in the second kernel" test ! -e /dev/liveupdate
+	ok "an image that can't receive the session is refused" refused
 	ok "the second kernel is healthy" healthy
 	switch=on
 	;;
 3)
-	test=4
+	test=5
 	ok "the session is back in the third" is_incoming
 	ok "two live updates are counted" eval "luoctl info | grep -x 'number 2'"
 	ok "it can be finished" luoctl finish vm0

@@ -199,6 +199,12 @@ static struct luo_stamps_ser *luo_stamps_out(struct luo *luo)
 	return &container_of(luo->root, struct luo_blob_ser, root)->stamps;
 }
 
+static int luo_refuse_image(void)
+{
+	pr_err("the loaded kernel can't receive the sessions: load it with kexec_file_load() (kexec -s)\n");
+	return -EOPNOTSUPP;
+}
+
 static bool luo_has_sessions(struct luo *luo)
 {
 	guard(mutex)(&luo->lock);
@@ -258,12 +264,10 @@ int luo_freeze(struct luo *luo, bool image_ready)
 
 	if (err)
 		return err;
-	if (image_ready) {
+	if (image_ready)
 		err = luo_freeze_sessions(luo);
-	} else if (luo_has_sessions(luo)) {
-		pr_err("the loaded kernel can't receive the sessions: load it with kexec_file_load() (kexec -s)\n");
-		err = -EOPNOTSUPP;
-	}
+	else if (luo_has_sessions(luo))
+		err = luo_refuse_image();
 	if (err) {
 		luo_open_gate(luo);
 		return err;
@@ -282,10 +286,14 @@ static bool luo_image_ready(const struct kimage *image)
 	return image && image->kho.fdt && image->kho.scratch;
 }
 
+/* What came in and is handed on as it is, since live update is off. */
+static const struct luo_root_ser *luo_handed_on __ro_after_init;
+
 /**
  * liveupdate_reboot - Get ready to jump into the loaded kernel.
  *
- * Freezes every preserved file. After success no session changes any more.
+ * Freezes every preserved file. After success no session changes any more. With
+ * live update off, there may still be sessions for a later kernel.
  *
  * Context: process context, with the kexec lock held, before anything is shut
  * down.
@@ -296,12 +304,14 @@ static bool luo_image_ready(const struct kimage *image)
  */
 int liveupdate_reboot(void)
 {
-	if (!liveupdate_enabled())
-		return 0;
+	bool image_ready = luo_image_ready(kexec_image);
+
 	/* Comes back to this kernel, whose sessions live on. */
 	if (kexec_image->preserve_context)
 		return 0;
-	return luo_freeze(&luo_instance, luo_image_ready(kexec_image));
+	if (liveupdate_enabled())
+		return luo_freeze(&luo_instance, image_ready);
+	return luo_handed_on && !image_ready ? luo_refuse_image() : 0;
 }
 
 /**
@@ -503,6 +513,7 @@ static void __init luo_hand_on(void)
 			ERR_PTR(err));
 		kho_unpreserve_free(root);
 	} else if (root->sessions) {
+		luo_handed_on = root;
 		pr_warn("off: the previous kernel's sessions are kept for one with liveupdate=on\n");
 	}
 }
