@@ -416,8 +416,9 @@ static bool luo_root_valid(const struct luo_root_ser *root, size_t size)
 		return false;
 	}
 	if (strncmp(root->format, LUO_FORMAT, sizeof(root->format))) {
-		pr_warn("the previous kernel's sessions are lost: format %.*s, not %s\n",
-			(int)sizeof(root->format), root->format, LUO_FORMAT);
+		pr_warn("the previous kernel's sessions are lost: format %*pE, not %s\n",
+			(int)strnlen(root->format, sizeof(root->format)),
+			root->format, LUO_FORMAT);
 		return false;
 	}
 	return true;

@@ -34,8 +34,7 @@ static int luo_file_from_record(struct liveupdate_session *session,
 		f->state = LUO_FILE_DAMAGED;
 	}
 	if (f->state == LUO_FILE_DAMAGED)
-		pr_warn("session %s: token %llu: damaged record\n",
-			session->name, f->token);
+		luo_session_warn(session, "token %llu: damaged record\n", f->token);
 	return 0;
 }
 
@@ -123,8 +122,8 @@ static void luo_file_drop_retrieved(struct luo_file *f)
 /* For good: what the handler has used up is not handed over again. */
 static void luo_file_fail(struct luo_file *f, int err)
 {
-	pr_warn("session %s: token %llu: retrieve failed: %pe\n",
-		f->session->name, f->token, ERR_PTR(err));
+	luo_session_warn(f->session, "token %llu: retrieve failed: %pe\n",
+			 f->token, ERR_PTR(err));
 	f->state = LUO_FILE_FAILED;
 	f->retrieve_status = err;
 	luo_file_write_record(f);
@@ -265,9 +264,11 @@ int luo_file_set_finish(struct liveupdate_session *session)
 		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
 
 		err = luo_file_can_finish(f);
-		if (err) {
-			pr_warn_ratelimited("session %s: token %llu can't be finished: %pe\n",
-					    session->name, f->token, ERR_PTR(err));
+		if (!f->handler)
+			unknown++;
+		if (err && !(abandoned && err == -ENODEV)) {
+			luo_session_warn(session, "token %llu can't be finished: %pe\n",
+					 f->token, ERR_PTR(err));
 			luo_file_set_unbind(files);
 			return err;
 		}

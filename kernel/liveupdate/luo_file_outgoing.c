@@ -302,8 +302,8 @@ static int luo_file_freeze(struct luo_file *f)
 	else if (ops->freeze)
 		err = luo_op_call(f, "freeze", ops->freeze);
 	if (err) {
-		pr_warn("session %s: token %llu: freeze failed: %pe\n",
-			f->session->name, f->token, ERR_PTR(err));
+		luo_session_warn(f->session, "token %llu: freeze failed: %pe\n",
+				 f->token, ERR_PTR(err));
 		return err;
 	}
 	f->state = LUO_FILE_FROZEN;
@@ -435,8 +435,8 @@ int luo_file_set_carry(struct liveupdate_session *session)
 	list_for_each_entry(f, &session->files.retrieved, retrieved_node) {
 		err = f->handler ? luo_file_engage(f) : -ENODEV;
 		if (err) {
-			pr_warn("session %s: token %llu was retrieved, not finished, and can't be preserved again: %pe\n",
-				session->name, f->token, ERR_PTR(err));
+			luo_session_warn(session, "token %llu was retrieved, not finished, and can't be preserved again: %pe\n",
+					 f->token, ERR_PTR(err));
 			return err;
 		}
 	}

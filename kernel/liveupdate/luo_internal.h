@@ -264,6 +264,15 @@ struct liveupdate_session {
 	struct luo_slot slot;
 };
 
+/*
+ * Names come from userspace and from records: what is not printable is escaped,
+ * and no number of them floods the log.
+ */
+#define luo_session_warn(_session, _fmt, ...)					\
+	pr_warn_ratelimited("session %*pE: " _fmt,				\
+			    (int)strlen((_session)->name), (_session)->name,	\
+			    ##__VA_ARGS__)
+
 struct liveupdate_session *luo_session_create(struct luo *luo, const char *name);
 struct liveupdate_session *luo_session_retrieve(struct luo *luo,
 						const char *name);

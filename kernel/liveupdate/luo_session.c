@@ -369,8 +369,8 @@ static void luo_session_close_incoming(struct liveupdate_session *session)
 	if (session->state == LUO_SESSION_RETRIEVED && !session->keep_on_close) {
 		err = luo_session_finish(session);
 		if (err)
-			pr_warn("session %s can't be finished at close and is kept: %pe\n",
-				session->name, ERR_PTR(err));
+			luo_session_warn(session, "can't be finished at close and is kept: %pe\n",
+					 ERR_PTR(err));
 	}
 	mutex_unlock(&session->lock);
 
@@ -524,8 +524,7 @@ static void luo_session_condemn(struct liveupdate_session *session)
 {
 	struct luo *luo = session->luo;
 
-	pr_warn("session %s: its files can't be read; their memory stays reserved\n",
-		session->name);
+	luo_session_warn(session, "its files can't be read; their memory stays reserved\n");
 	mutex_lock(&luo->lock);
 	luo_session_unlist(session);
 	luo_session_set_state(session, LUO_SESSION_DAMAGED);
@@ -650,8 +649,8 @@ static void luo_session_rename(struct liveupdate_session *session,
 			 (int)(sizeof(name) - 1 - len), session->name, suffix);
 	} while (luo_name_taken(session->luo, name));
 
-	pr_warn("session %s was never finished and is handed over as %s\n",
-		session->name, name);
+	luo_session_warn(session, "was never finished and is handed over as %*pE\n",
+			 (int)strlen(name), name);
 	strscpy_pad(luo_session_record(session)->name, name);
 }
 
