@@ -91,6 +91,27 @@ static int luo_file_bind(struct luo_file *f)
 }
 
 /**
+ * luo_file_has_handler - Say if RETRIEVE_FD would find the handler of a file.
+ * @f: File of a locked session.
+ *
+ * Return: true if somebody here knows what the file is.
+ */
+bool luo_file_has_handler(const struct luo_file *f)
+{
+	const struct luo_file_ser *record;
+	struct liveupdate_file_handler *fh;
+
+	if (f->handler)
+		return true;
+
+	record = luo_slot_record(&f->session->files.chain, &f->slot);
+	fh = luo_handler_get(luo_of(f), record->handler);
+	if (fh)
+		luo_handler_put(fh);
+	return fh;
+}
+
+/**
  * luo_file_unbind - Let go of the handler of a file.
  * @f: File of a locked session.
  */
@@ -221,6 +242,7 @@ void luo_file_end(struct luo_file *f)
 		luo_file_drop_retrieved(f);
 }
 
+/* What nobody identified stays reserved. */
 static void luo_file_finish_one(struct luo_file *f)
 {
 	luo_file_erase(f);
@@ -250,14 +272,17 @@ static void luo_file_set_unbind(struct luo_file_set *files)
 
 /**
  * luo_file_set_finish - Finish every file of an incoming session, newest first.
- * @session: Session, locked, its files read.
+ * @session:   Session, locked, its files read.
+ * @abandoned: NULL, or a missing handler is no reason to fail: gets the number
+ *             of files that are left behind with their memory.
  *
  * Return: 0, or -EBUSY or -ENODEV and nothing was finished.
  */
-int luo_file_set_finish(struct liveupdate_session *session)
+int luo_file_set_finish(struct liveupdate_session *session, u64 *abandoned)
 {
 	struct luo_file_set *files = &session->files;
 	struct rb_node *node;
+	u64 unknown = 0;
 	int err;
 
 	for (node = rb_first(&files->by_seq); node; node = rb_next(node)) {
@@ -280,6 +305,11 @@ int luo_file_set_finish(struct liveupdate_session *session)
 	}
 	luo_flb_settle(session->luo);
 	luo_chain_free(&files->chain);
+	if (unknown)
+		luo_session_warn(session, "ended without %llu files that nobody knows; their memory stays reserved\n",
+				 unknown);
+	if (abandoned)
+		*abandoned = unknown;
 	return 0;
 }
 

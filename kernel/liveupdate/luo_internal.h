@@ -198,9 +198,10 @@ void luo_file_set_uncarry(struct liveupdate_session *session);
 /* ---- luo_file_incoming.c ---- */
 
 int luo_file_set_read(struct liveupdate_session *session);
+bool luo_file_has_handler(const struct luo_file *f);
 int luo_file_retrieve(struct liveupdate_session *session, u64 token,
 		      struct file **file);
-int luo_file_set_finish(struct liveupdate_session *session);
+int luo_file_set_finish(struct liveupdate_session *session, u64 *abandoned);
 void luo_file_set_forget(struct liveupdate_session *session);
 
 /* ---- luo_handler.c ---- */
@@ -277,7 +278,7 @@ struct liveupdate_session *luo_session_create(struct luo *luo, const char *name)
 struct liveupdate_session *luo_session_retrieve(struct luo *luo,
 						const char *name);
 int luo_session_read_files(struct liveupdate_session *session);
-int luo_session_finish(struct liveupdate_session *session);
+int luo_session_finish(struct liveupdate_session *session, u64 *abandoned);
 void luo_session_close(struct liveupdate_session *session);
 void luo_session_give_back(struct liveupdate_session *session);
 void luo_session_put(struct liveupdate_session *session);

@@ -12,6 +12,7 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/build_bug.h>
+#include <linux/capability.h>
 #include <linux/cleanup.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -295,7 +296,8 @@ static int luo_cmd_get_info(struct luo_call *call, void *arg)
 
 	info->features = LIVEUPDATE_FEATURE_LIST |
 			 LIVEUPDATE_FEATURE_UNPRESERVE_FD |
-			 LIVEUPDATE_FEATURE_KEEP_ON_CLOSE;
+			 LIVEUPDATE_FEATURE_KEEP_ON_CLOSE |
+			 LIVEUPDATE_FEATURE_ABANDON;
 	info->number = luo->number;
 	strscpy_pad((char *)info->kho_format, KHO_FDT_COMPATIBLE,
 		    sizeof(info->kho_format));
@@ -404,7 +406,19 @@ static int luo_cmd_finish(struct luo_call *call, void *arg)
 
 	if (finish->reserved)
 		return -EINVAL;
-	return luo_session_finish(call->session);
+	return luo_session_finish(call->session, NULL);
+}
+
+/* Memory that is lost until the next update is not for anybody to lose. */
+static int luo_cmd_abandon(struct luo_call *call, void *arg)
+{
+	struct liveupdate_session_abandon *abandon = arg;
+
+	if (abandon->reserved)
+		return -EINVAL;
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	return luo_session_finish(call->session, &abandon->files);
 }
 
 /* The name never changes: answered even while reboot() is under way. */
@@ -439,6 +453,13 @@ static const u32 luo_file_uapi_state[] = {
 	[LUO_FILE_LOST]		= LIVEUPDATE_FILE_STATE_DAMAGED,
 };
 
+static u32 luo_file_state(const struct luo_file *f)
+{
+	if (f->state == LUO_FILE_INCOMING && !luo_file_has_handler(f))
+		return LIVEUPDATE_FILE_STATE_NO_HANDLER;
+	return luo_file_uapi_state[f->state];
+}
+
 static int luo_entry_of_file(struct luo_call *call, u64 *cursor, void *arg)
 {
 	struct luo_file *f = luo_file_next(&call->session->files, *cursor);
@@ -448,7 +469,7 @@ static int luo_entry_of_file(struct luo_call *call, u64 *cursor, void *arg)
 		return -ENOENT;
 
 	entry->token = f->token;
-	entry->state = luo_file_uapi_state[f->state];
+	entry->state = luo_file_state(f);
 	luo_file_handler_name(f, (char *)entry->handler);
 	*cursor = f->seq + 1;
 	return 0;
@@ -492,6 +513,8 @@ static const struct luo_command luo_commands[] = {
 		    LUO_ON_INCOMING, LUO_OPENS, luo_cmd_retrieve_fd),
 	LUO_COMMAND(LIVEUPDATE_SESSION_FINISH, liveupdate_session_finish,
 		    LUO_ON_INCOMING, 0, luo_cmd_finish),
+	LUO_COMMAND(LIVEUPDATE_SESSION_ABANDON, liveupdate_session_abandon,
+		    LUO_ON_INCOMING, LUO_ANSWERS, luo_cmd_abandon),
 	LUO_COMMAND(LIVEUPDATE_SESSION_GET_NAME, liveupdate_session_get_name,
 		    LUO_ON_SESSION, LUO_ANSWERS | LUO_OUTSIDE, luo_cmd_get_name),
 	LUO_COMMAND(LIVEUPDATE_SESSION_SET_FLAGS, liveupdate_session_set_flags,

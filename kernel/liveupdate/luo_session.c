@@ -318,12 +318,14 @@ static void luo_forget_incoming(struct luo *luo)
 
 /**
  * luo_session_finish - Finish an incoming session.
- * @session: Session that the caller retrieved, locked.
+ * @session:   Session that the caller retrieved, locked.
+ * @abandoned: NULL, or files that nobody can finish are no reason to fail: gets
+ *             how many that were. Their memory stays reserved.
  *
  * Return: 0; -EBUSY or -ENODEV, and nothing was finished; -EINVAL if it is
  * finished already.
  */
-int luo_session_finish(struct liveupdate_session *session)
+int luo_session_finish(struct liveupdate_session *session, u64 *abandoned)
 {
 	struct luo *luo = session->luo;
 	int err;
@@ -332,7 +334,7 @@ int luo_session_finish(struct liveupdate_session *session)
 	if (session->state != LUO_SESSION_RETRIEVED)
 		return -EINVAL;
 
-	err = luo_file_set_finish(session);
+	err = luo_file_set_finish(session, abandoned);
 	if (err)
 		return err;
 
@@ -367,7 +369,7 @@ static void luo_session_close_incoming(struct liveupdate_session *session)
 
 	mutex_lock(&session->lock);
 	if (session->state == LUO_SESSION_RETRIEVED && !session->keep_on_close) {
-		err = luo_session_finish(session);
+		err = luo_session_finish(session, NULL);
 		if (err)
 			luo_session_warn(session, "can't be finished at close and is kept: %pe\n",
 					 ERR_PTR(err));

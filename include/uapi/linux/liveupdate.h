@@ -73,6 +73,7 @@ struct liveupdate_ioctl_retrieve_session {
 #define LIVEUPDATE_FEATURE_LIST			0x1ULL /* LIST_SESSIONS, LIST_FILES */
 #define LIVEUPDATE_FEATURE_UNPRESERVE_FD	0x2ULL
 #define LIVEUPDATE_FEATURE_KEEP_ON_CLOSE	0x4ULL
+#define LIVEUPDATE_FEATURE_ABANDON		0x8ULL
 
 /**
  * struct liveupdate_ioctl_get_info - ioctl(LIVEUPDATE_IOCTL_GET_INFO)
@@ -201,7 +202,8 @@ struct liveupdate_session_retrieve_fd {
  * freed. All or nothing: on an error no file was finished.
  *
  * EBUSY: a file can't be finished now. ENODEV: the handler of a file that was
- * not retrieved is not registered. EINVAL: the session is finished already.
+ * not retrieved is not registered: see LIVEUPDATE_SESSION_ABANDON. EINVAL: the
+ * session is finished already.
  */
 struct liveupdate_session_finish {
 	__u32	size;
@@ -246,12 +248,35 @@ struct liveupdate_session_set_flags {
 #define LIVEUPDATE_SESSION_SET_FLAGS \
 	_IO(LIVEUPDATE_IOCTL_TYPE, 0x7d)
 
+/**
+ * struct liveupdate_session_abandon - ioctl(LIVEUPDATE_SESSION_ABANDON)
+ * @size:     Size of this structure, in.
+ * @reserved: Zero, in.
+ * @files:    Files whose memory stays reserved, out.
+ *
+ * Incoming sessions. Finish the session without the files that nobody here knows:
+ * those whose handler is not registered or whose record is damaged. Nobody knows
+ * what memory is theirs, so it stays reserved in this kernel. The other files are
+ * finished as by LIVEUPDATE_SESSION_FINISH; on an error nothing has changed.
+ *
+ * EPERM: the caller lacks CAP_SYS_ADMIN. EBUSY: a file can't be finished now.
+ */
+struct liveupdate_session_abandon {
+	__u32	size;
+	__u32	reserved;
+	__aligned_u64	files;
+};
+
+#define LIVEUPDATE_SESSION_ABANDON \
+	_IO(LIVEUPDATE_IOCTL_TYPE, 0x7c)
+
 /* Values of @state in struct liveupdate_file_entry. */
 enum liveupdate_file_state {
 	LIVEUPDATE_FILE_STATE_PRESERVED	= 0, /* outgoing */
 	LIVEUPDATE_FILE_STATE_INCOMING	= 1, /* waits to be retrieved */
 	LIVEUPDATE_FILE_STATE_RETRIEVED	= 2,
 	LIVEUPDATE_FILE_STATE_DAMAGED	= 3, /* not retrieved, nor handed over */
+	LIVEUPDATE_FILE_STATE_NO_HANDLER = 4, /* incoming, RETRIEVE_FD says ENODEV */
 };
 
 /**

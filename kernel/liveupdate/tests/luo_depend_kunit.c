@@ -218,10 +218,10 @@ static void file_that_a_driver_uses_keeps_the_session(struct kunit *test)
 	mutex_lock(&s->lock);
 	KUNIT_EXPECT_EQ(test, liveupdate_get_file_incoming(s, 9, &file), -ENOENT);
 	KUNIT_EXPECT_EQ(test, liveupdate_get_file_incoming(s, 2, &file), 0);
-	KUNIT_EXPECT_EQ(test, luo_session_finish(s), -EBUSY);
+	KUNIT_EXPECT_EQ(test, luo_session_finish(s, NULL), -EBUSY);
 	fput(file);
 	liveupdate_put_file_incoming(s, 2);
-	KUNIT_EXPECT_EQ(test, luo_session_finish(s), 0);
+	KUNIT_EXPECT_EQ(test, luo_session_finish(s, NULL), 0);
 	mutex_unlock(&s->lock);
 	luo_session_close(s);
 }
@@ -340,9 +340,9 @@ static void driver_keeps_a_session_whose_files_depend_on_each_other(struct kunit
 	mutex_lock(&s->lock);
 	KUNIT_ASSERT_EQ(test, liveupdate_get_file_incoming(s, 2, &file), 0);
 	fput(file);
-	KUNIT_EXPECT_EQ(test, luo_session_finish(s), -EBUSY);
+	KUNIT_EXPECT_EQ(test, luo_session_finish(s, NULL), -EBUSY);
 	liveupdate_put_file_incoming(s, 2);
-	KUNIT_EXPECT_EQ(test, luo_session_finish(s), 0);
+	KUNIT_EXPECT_EQ(test, luo_session_finish(s, NULL), 0);
 	mutex_unlock(&s->lock);
 	luo_session_close(s);
 }

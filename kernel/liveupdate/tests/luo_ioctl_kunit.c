@@ -3,6 +3,7 @@
 
 #include <kunit/test.h>
 #include <linux/cleanup.h>
+#include <linux/cred.h>
 #include <linux/fcntl.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -27,6 +28,7 @@ union arg {
 	struct liveupdate_session_unpreserve_fd unpreserve;
 	struct liveupdate_session_retrieve_fd retrieve;
 	struct liveupdate_session_finish finish;
+	struct liveupdate_session_abandon abandon;
 	struct liveupdate_session_get_name name;
 	struct liveupdate_session_set_flags flags;
 	struct liveupdate_session_list_files files;
@@ -140,7 +142,9 @@ static const struct command_row command_rows[] = {
 	COMMAND(LIVEUPDATE_SESSION_RETRIEVE_FD, liveupdate_session_retrieve_fd,
 		BIT(ON_RETRIEVED), fill_token, -ENOENT),
 	COMMAND(LIVEUPDATE_SESSION_FINISH, liveupdate_session_finish,
-		BIT(ON_RETRIEVED), fill_reserved, -EOPNOTSUPP),
+		BIT(ON_RETRIEVED), fill_reserved, -EINVAL),
+	COMMAND(LIVEUPDATE_SESSION_ABANDON, liveupdate_session_abandon,
+		BIT(ON_RETRIEVED), fill_reserved, -EINVAL),
 	COMMAND(LIVEUPDATE_SESSION_GET_NAME, liveupdate_session_get_name,
 		BIT(ON_OUTGOING) | BIT(ON_RETRIEVED) | BIT(ON_FINISHED),
 		fill_nothing, 0),
@@ -276,7 +280,8 @@ static bool row_answers(const struct command_row *row)
 {
 	return row->cmd == LIVEUPDATE_IOCTL_CREATE_SESSION ||
 	       row->cmd == LIVEUPDATE_IOCTL_RETRIEVE_SESSION ||
-	       row->cmd == LIVEUPDATE_SESSION_RETRIEVE_FD || !row->err;
+	       row->cmd == LIVEUPDATE_SESSION_RETRIEVE_FD ||
+	       row->cmd == LIVEUPDATE_SESSION_ABANDON || !row->err;
 }
 
 static void argument_that_can_not_be_written_changes_nothing(struct kunit *test)
@@ -335,12 +340,12 @@ static void reserved_fields_are_zero(struct kunit *test)
 	struct liveupdate_session *s = luo_test_create(t, "s");
 	union arg arg = { .info = { .size = sizeof(arg.info), .reserved = 1 } };
 
-	KUNIT_EXPECT_EQ(test, call(test, NULL, LIVEUPDATE_IOCTL_GET_INFO, &arg), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, call(test, NULL, LIVEUPDATE_IOCTL_GET_INFO, &arg), -EINVAL);
 	arg.size = sizeof(arg.name);
 	KUNIT_EXPECT_EQ(test, call(test, s, LIVEUPDATE_SESSION_GET_NAME, &arg), -EINVAL);
 	arg.size = sizeof(arg.unpreserve);
 	KUNIT_EXPECT_EQ(test, call(test, s, LIVEUPDATE_SESSION_UNPRESERVE_FD, &arg),
-			-EOPNOTSUPP);
+			-EINVAL);
 }
 
 /* ---- names ---- */
@@ -676,6 +681,92 @@ static void session_retrieved_by_fd_is_kept_if_its_owner_wants(struct kunit *tes
 	close_now(get.create.fd);
 }
 
+/* ---- abandoning ---- */
+
+/* In "s", 1 is of a handler that is registered, 2 and 3 are of one that is not. */
+static struct liveupdate_session *session_with_unknown_files(struct luo_test *t,
+							     struct luo_test_handler *h)
+{
+	struct luo_test_handler *gone = luo_test_handler(t, "gone");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
+	luo_test_preserve_new(t, s, h, 1);
+	luo_test_preserve_new(t, s, gone, 2);
+	luo_test_preserve_new(t, s, gone, 3);
+	luo_test_freeze_and_jump(t);
+	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
+	return luo_test_retrieve(t, "s");
+}
+
+static void session_without_handlers_can_be_abandoned(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler_new(t, "h");
+	struct liveupdate_session *s = session_with_unknown_files(t, h);
+	union arg arg = { .abandon = { .size = sizeof(arg.abandon), .files = 99 } };
+
+	KUNIT_EXPECT_EQ(test, luo_test_finish(s), -ENODEV);
+	seq_buf_clear(&t->log.seq);
+	KUNIT_EXPECT_EQ(test, call(test, s, LIVEUPDATE_SESSION_ABANDON, &arg), 0);
+	KUNIT_EXPECT_EQ(test, arg.abandon.files, 2);
+	luo_test_expect_log(t, "h.can_finish:1 h.free:1");
+	luo_test_expect_handed_over(t, "");
+	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 2);
+	t->abandoned = 2;
+	luo_session_close(s);
+}
+
+static void abandoning_is_all_or_nothing(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler_new(t, "h");
+	struct liveupdate_session *s = session_with_unknown_files(t, h);
+	union arg arg = { .abandon = { .size = sizeof(arg.abandon), .files = 99 } };
+	const char *before = luo_test_state(t);
+
+	h->can_finish = false;
+	KUNIT_EXPECT_EQ(test, call(test, s, LIVEUPDATE_SESSION_ABANDON, &arg), -EBUSY);
+	KUNIT_EXPECT_EQ(test, arg.abandon.files, 99);
+	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
+}
+
+static void abandoning_takes_privilege(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler_new(t, "h");
+	struct liveupdate_session *s = session_with_unknown_files(t, h);
+	union arg arg = { .abandon = { .size = sizeof(arg.abandon) } };
+	const char *before = luo_test_state(t);
+	struct cred *cred = prepare_creds();
+	const struct cred *root;
+
+	KUNIT_ASSERT_NOT_NULL(test, cred);
+	cap_clear(cred->cap_effective);
+	root = override_creds(cred);
+	KUNIT_EXPECT_EQ(test, call(test, s, LIVEUPDATE_SESSION_ABANDON, &arg), -EPERM);
+	put_cred(revert_creds(root));
+	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
+}
+
+static void list_tells_which_files_have_no_handler(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler_new(t, "h");
+	struct liveupdate_session *s = session_with_unknown_files(t, h);
+	struct liveupdate_file_entry entry[3];
+	u8 __user *entries = user_arg + PAGE_SIZE;
+	union arg arg = { .files = { .size = sizeof(arg.files), .count = 3,
+				     .entries = (unsigned long)entries } };
+
+	KUNIT_EXPECT_EQ(test, call(test, s, LIVEUPDATE_SESSION_LIST_FILES, &arg), 0);
+	KUNIT_ASSERT_EQ(test, copy_from_user(entry, entries, sizeof(entry)), 0);
+	KUNIT_EXPECT_EQ(test, entry[0].state, LIVEUPDATE_FILE_STATE_INCOMING);
+	KUNIT_EXPECT_EQ(test, entry[1].state, LIVEUPDATE_FILE_STATE_NO_HANDLER);
+	KUNIT_EXPECT_EQ(test, entry[2].state, LIVEUPDATE_FILE_STATE_NO_HANDLER);
+	KUNIT_EXPECT_STREQ(test, (char *)entry[1].handler, "gone");
+}
+
 /* ---- lists ---- */
 
 static void list_goes_on_where_it_ended(struct kunit *test)
@@ -791,7 +882,8 @@ static void info_counts_both_ways(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, arg.info.outgoing_sessions, 3);
 	KUNIT_EXPECT_EQ(test, arg.info.outgoing_files, 2);
 	KUNIT_EXPECT_EQ(test, arg.info.features, LIVEUPDATE_FEATURE_LIST |
-			LIVEUPDATE_FEATURE_UNPRESERVE_FD | LIVEUPDATE_FEATURE_KEEP_ON_CLOSE);
+			LIVEUPDATE_FEATURE_UNPRESERVE_FD | LIVEUPDATE_FEATURE_KEEP_ON_CLOSE |
+			LIVEUPDATE_FEATURE_ABANDON);
 	KUNIT_EXPECT_STREQ(test, (char *)arg.info.kho_format, KHO_FDT_COMPATIBLE);
 	KUNIT_EXPECT_STREQ(test, (char *)arg.info.luo_format, "luo-v5");
 }
@@ -815,6 +907,10 @@ static struct kunit_case luo_ioctl_cases[] = {
 	KUNIT_CASE(errno_of_the_kernel_does_not_reach_userspace),
 	KUNIT_CASE(fds_are_retrieved_as_often_as_asked),
 	KUNIT_CASE(session_retrieved_by_fd_is_kept_if_its_owner_wants),
+	KUNIT_CASE(session_without_handlers_can_be_abandoned),
+	KUNIT_CASE(abandoning_is_all_or_nothing),
+	KUNIT_CASE(abandoning_takes_privilege),
+	KUNIT_CASE(list_tells_which_files_have_no_handler),
 	KUNIT_CASE(list_goes_on_where_it_ended),
 	KUNIT_CASE(list_may_be_longer_than_a_page),
 	KUNIT_CASE(list_of_files_tells_their_states),

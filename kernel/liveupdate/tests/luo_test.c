@@ -871,7 +871,7 @@ int luo_test_retrieve_file(struct liveupdate_session *session, u64 token)
 int luo_test_finish(struct liveupdate_session *session)
 {
 	guard(mutex)(&session->lock);
-	return luo_session_finish(session);
+	return luo_session_finish(session, NULL);
 }
 
 /* ---- what is handed over ---- */
@@ -1180,10 +1180,10 @@ int luo_test_init(struct kunit *test)
 /* An instance without sessions has nothing and holds nothing. */
 static void luo_test_expect_empty(struct luo_test *t)
 {
-	if (t->luo.frozen || luo_test_blobs(t) == 0)
+	if (t->luo.frozen || luo_test_blobs(t) == t->abandoned)
 		return;
 	if (RB_EMPTY_ROOT(&t->luo.by_seq) && t->luo.sessions_read)
-		KUNIT_EXPECT_EQ_MSG(t->test, luo_test_blobs(t), 0,
+		KUNIT_EXPECT_EQ_MSG(t->test, luo_test_blobs(t), t->abandoned,
 				    "preserved and not released");
 }
 

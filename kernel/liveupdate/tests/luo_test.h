@@ -63,6 +63,8 @@ struct luo_test {
 	/* What handlers and FLBs have preserved and not released: ids of files. */
 	struct xarray blobs;
 	unsigned long next_blob;
+	/* How many of them nobody is to release. */
+	unsigned int abandoned;
 
 	unsigned int steps;
 	unsigned int fail_step;

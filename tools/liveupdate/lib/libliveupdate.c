@@ -157,6 +157,16 @@ int liveupdate_finish(int session)
 	return luo_ioctl(session, LIVEUPDATE_SESSION_FINISH, &arg);
 }
 
+int liveupdate_abandon(int session, uint64_t *files)
+{
+	struct liveupdate_session_abandon arg = { .size = sizeof(arg) };
+	int err = luo_ioctl(session, LIVEUPDATE_SESSION_ABANDON, &arg);
+
+	if (!err)
+		*files = arg.files;
+	return err;
+}
+
 int liveupdate_set_flags(int session, uint32_t flags)
 {
 	struct liveupdate_session_set_flags arg = {

@@ -176,6 +176,20 @@ int liveupdate_retrieve_fd(int session, uint64_t token);
 int liveupdate_finish(int session);
 
 /**
+ * liveupdate_abandon() - End a session with files that nobody here knows.
+ * @session: the session; to be closed by the caller
+ * @files:   set to the number of files whose memory stays reserved: those that
+ *           are listed as without a handler, or damaged
+ *
+ * The other files are finished as by liveupdate_finish().
+ *
+ * Return: 0. On an error nothing has changed: -EPERM: needs CAP_SYS_ADMIN.
+ * -EBUSY: a file can't be finished now. -EINVAL: finished already, or an outgoing
+ * session. -ENOTTY, or -EINVAL in mainline: the kernel has no such call.
+ */
+int liveupdate_abandon(int session, uint64_t *files);
+
+/**
  * liveupdate_set_flags() - Say what happens at the last close.
  * @session: the session
  * @flags:   LIVEUPDATE_SESSION_* in force from now on

@@ -92,6 +92,10 @@ static const struct verb {
 	  .help = "list an incoming session, and end it; its files are freed",
 	  .argument = ARGUMENT_NEEDED,
 	  .needs_device = true, .json = true, .dry_run = true, .run = finish_session },
+	{ .name = "abandon", .argument_help = "NAME",
+	  .help = "the same, but for files that this kernel does not know",
+	  .argument = ARGUMENT_NEEDED,
+	  .needs_device = true, .json = true, .dry_run = true, .run = abandon_session },
 	{ .name = "check", .argument_help = "IMAGE",
 	  .help = "can that kernel take over from this one?",
 	  .argument = ARGUMENT_NEEDED_AND_MORE, .json = true, .run = check_image },
@@ -126,7 +130,7 @@ static void print_help(void)
 	printf("\nOptions:\n"
 	       "  --json       output as JSON, times in nanoseconds\n"
 	       "  --no-header  no line of column names\n"
-	       "  --dry-run    finish: list only\n"
+	       "  --dry-run    finish, abandon: list only\n"
 	       "  --version    the version of luoctl\n"
 	       "  --help       this text\n"
 	       "Exit codes: 0 done, 1 failed, 2 usage. See luoctl(8).\n");

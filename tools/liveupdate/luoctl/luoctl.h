@@ -39,6 +39,7 @@ bool find_holder(const char *name, char holder[HOLDER_LENGTH]);
 int show_info(struct context *ctx, const char *name);
 int show_list(struct context *ctx, const char *name);
 int finish_session(struct context *ctx, const char *name);
+int abandon_session(struct context *ctx, const char *name);
 int check_image(struct context *ctx, const char *path);
 int load_image(struct context *ctx, const char *path);
 int show_blackout(struct context *ctx, const char *name);

@@ -31,6 +31,7 @@ static const char *file_state(uint32_t state)
 		[LIVEUPDATE_FILE_STATE_INCOMING] = "incoming",
 		[LIVEUPDATE_FILE_STATE_RETRIEVED] = "retrieved",
 		[LIVEUPDATE_FILE_STATE_DAMAGED] = "damaged",
+		[LIVEUPDATE_FILE_STATE_NO_HANDLER] = "no-handler",
 	};
 
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
@@ -45,6 +46,7 @@ static const struct {
 	{ LIVEUPDATE_FEATURE_LIST, "list" },
 	{ LIVEUPDATE_FEATURE_UNPRESERVE_FD, "unpreserve-fd" },
 	{ LIVEUPDATE_FEATURE_KEEP_ON_CLOSE, "keep-on-close" },
+	{ LIVEUPDATE_FEATURE_ABANDON, "abandon" },
 };
 
 /* Calls put for each feature; one that has no name yet is its bit. */
@@ -278,9 +280,18 @@ int show_list(struct context *ctx, const char *name)
 	return name ? list_files(ctx, name) : list_sessions(ctx);
 }
 
-/* ---- finish ---- */
+/* ---- finish, abandon ---- */
 
-static int end_session(struct context *ctx, const char *name, int session)
+static int fail_end(struct context *ctx, const char *name, int err)
+{
+	if (err == -ENODEV)
+		return fail(ctx, name,
+			    "has files that this kernel does not know: load their module, or see luoctl abandon");
+	return fail_errno(ctx, name, err);
+}
+
+static int end_session(struct context *ctx, const char *name, int session,
+		       int (*end)(int session))
 {
 	int status = list_files_of(ctx, name, session);
 	int err;
@@ -292,8 +303,8 @@ static int end_session(struct context *ctx, const char *name, int session)
 		return fail_errno(ctx, "stdout", -errno);
 	if (ctx->dry_run)
 		return EXIT_DONE;
-	err = liveupdate_finish(session);
-	return err ? fail_errno(ctx, name, err) : EXIT_DONE;
+	err = end(session);
+	return err ? fail_end(ctx, name, err) : EXIT_DONE;
 }
 
 /* On a kernel that takes no session back there is nothing to tell beforehand. */
@@ -320,7 +331,27 @@ int finish_session(struct context *ctx, const char *name)
 		return end_unseen(ctx, name);
 	if (session < 0)
 		return fail_claim(ctx, name, session);
-	status = end_session(ctx, name, session);
+	status = end_session(ctx, name, session, liveupdate_finish);
+	close(session);
+	return status;
+}
+
+/* What is left was listed: without a handler, or damaged. */
+static int abandon(int session)
+{
+	uint64_t files;
+
+	return liveupdate_abandon(session, &files);
+}
+
+int abandon_session(struct context *ctx, const char *name)
+{
+	int session = liveupdate_claim_session(ctx->dev, name);
+	int status;
+
+	if (session < 0)
+		return fail_claim(ctx, name, session);
+	status = end_session(ctx, name, session, abandon);
 	close(session);
 	return status;
 }

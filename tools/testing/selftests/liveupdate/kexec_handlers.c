@@ -6,6 +6,7 @@
  */
 
 #include <limits.h>
+#include <sys/klog.h>
 #include <sys/syscall.h>
 
 #include "kexec_scenarios.h"
@@ -143,13 +144,53 @@ static void check_without_module(int session)
 	CHECK_EQ(0, module_loaded());
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 100));
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 100));
-	CHECK_EQ(LIVEUPDATE_FILE_STATE_INCOMING, luo_file_state(session, 100));
+	CHECK_EQ(LIVEUPDATE_FILE_STATE_NO_HANDLER, luo_file_state(session, 100));
 	fd = luo_retrieve_fd(session, 1);
 	CHECK_FD(fd);
 	CHECK_OK(luo_verify(fd, 0, 8192, 1));
 	close(fd);
 	CHECK_EQ(-ENODEV, luo_finish(session));
 	CHECK_EQ(2, luo_count_files(session));
+}
+
+/* A name that would be a line of its own, and colour what comes after it. */
+#define ODD_NAME	"odd\nname \033[31m"
+#define ODD_NAME_LOGGED	"session odd\\nname \\e[31m: token 101 can't be finished"
+
+static void save_for_abandoning(const struct scenario *s)
+{
+	int session = luo_create(dev, ODD_NAME);
+
+	CHECK_OK(load_module());
+	CHECK_FD(session);
+	CHECK_OK(preserve_value(session, "luo-test-v1", 101));
+	CHECK_OK(luo_preserve(session, luo_filled_memfd(8192, 2), 1));
+}
+
+static void check_logged(const char *text)
+{
+	static char log[1 << 20];
+	int len = klogctl(3, log, sizeof(log) - 1);
+
+	CHECK_AT_LEAST(1, len);
+	log[len] = 0;
+	CHECK(strstr(log, text));
+	CHECK(!strstr(log, "\033[31m"));
+}
+
+/* Nobody comes for one of the files; the other one is freed. */
+static void abandon_session(const struct scenario *s)
+{
+	int session = luo_retrieve(dev, ODD_NAME);
+
+	CHECK_EQ(0, module_loaded());
+	CHECK_FD(session);
+	CHECK_EQ(-ENODEV, luo_finish(session));
+	check_logged(ODD_NAME_LOGGED);
+	CHECK_EQ(1, luo_abandon(session));
+	CHECK_EQ(-EINVAL, luo_abandon(session));
+	close(session);
+	CHECK_EQ(-ENOENT, luo_retrieve(dev, ODD_NAME));
 }
 
 static void check_missing(const struct scenario *s)
@@ -458,6 +499,7 @@ static void unload_at_the_end(const struct scenario *s)
 
 const struct scenario handler_scenarios[] = {
 	/* First: the next ones load the module. */
+	SCENARIO("handler missing, abandoned", save_for_abandoning, abandon_session),
 	SCENARIO("handler missing, then loaded", save_for_missing, check_missing),
 	SCENARIO("refused: freeze of each file in turn",
 		 refuse_freeze, check_refused_freeze),

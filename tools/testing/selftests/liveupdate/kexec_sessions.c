@@ -585,6 +585,7 @@ static void check_lengths(const struct scenario *s)
 	static struct liveupdate_file_entry entry;
 	const struct liveupdate_session_retrieve_fd retrieve = { .token = 99 };
 	const struct liveupdate_session_finish finish = { .reserved = 1 };
+	const struct liveupdate_session_abandon abandon = { .reserved = 1 };
 	const struct liveupdate_session_set_flags flags = {};
 	const struct liveupdate_session_get_name name = {};
 	const struct liveupdate_session_preserve_fd preserve = { .fd = dev };

@@ -43,33 +43,54 @@ FIXTURE_TEARDOWN(arguments)
 {
 }
 
-#define LENGTH(_cmd, _arg, _result)						\
-	{ .name = #_cmd, .cmd = _cmd, .size = sizeof(_arg), .arg = &(_arg),	\
-	  .result = _result }
+#define COMMAND(_cmd, _struct, _result, ...)					\
+	{ .name = #_cmd, .cmd = _cmd, .size = sizeof(struct _struct),		\
+	  .arg = &(const struct _struct){ __VA_ARGS__ }, .result = _result }
 
 static struct liveupdate_session_entry session_entry;
 static struct liveupdate_file_entry file_entry;
 
+static const struct luo_length device_commands[] = {
+	/* The name is taken, so that nothing is made. */
+	COMMAND(LIVEUPDATE_IOCTL_CREATE_SESSION, liveupdate_ioctl_create_session,
+		-EEXIST, .name = "arguments"),
+	COMMAND(LIVEUPDATE_IOCTL_RETRIEVE_SESSION, liveupdate_ioctl_retrieve_session,
+		-ENOENT, .name = "none"),
+	COMMAND(LIVEUPDATE_IOCTL_GET_INFO, liveupdate_ioctl_get_info, 0),
+	COMMAND(LIVEUPDATE_IOCTL_LIST_SESSIONS, liveupdate_ioctl_list_sessions, 0,
+		.count = 1, .entries = (uintptr_t)&session_entry),
+	{}
+};
+
+static const struct luo_length session_commands[] = {
+	COMMAND(LIVEUPDATE_SESSION_PRESERVE_FD, liveupdate_session_preserve_fd,
+		-EBADF, .fd = -1),
+	COMMAND(LIVEUPDATE_SESSION_UNPRESERVE_FD, liveupdate_session_unpreserve_fd,
+		-ENOENT, .token = 1),
+	COMMAND(LIVEUPDATE_SESSION_GET_NAME, liveupdate_session_get_name, 0),
+	COMMAND(LIVEUPDATE_SESSION_LIST_FILES, liveupdate_session_list_files, 0,
+		.count = 1, .entries = (uintptr_t)&file_entry),
+	/* For incoming sessions. */
+	COMMAND(LIVEUPDATE_SESSION_RETRIEVE_FD, liveupdate_session_retrieve_fd, -EINVAL),
+	COMMAND(LIVEUPDATE_SESSION_FINISH, liveupdate_session_finish, -EINVAL),
+	COMMAND(LIVEUPDATE_SESSION_ABANDON, liveupdate_session_abandon, -EINVAL),
+	COMMAND(LIVEUPDATE_SESSION_SET_FLAGS, liveupdate_session_set_flags, -EINVAL),
+	{}
+};
+
+static bool has_number(const struct luo_length *command, unsigned int nr)
+{
+	while (command->name && _IOC_NR(command->cmd) != nr)
+		command++;
+	return command->name;
+}
+
 TEST_F_TIMEOUT(arguments, device_commands_accept_their_length_and_longer_zeroes, 120)
 {
-	/* Its name is taken, so that nothing is made. */
-	const struct liveupdate_ioctl_create_session create = { .name = "arguments" };
-	const struct liveupdate_ioctl_retrieve_session retrieve = { .name = "none" };
-	const struct liveupdate_ioctl_get_info info = {};
-	const struct liveupdate_ioctl_list_sessions list = {
-		.count = 1,
-		.entries = (uintptr_t)&session_entry,
-	};
-	const struct luo_length lengths[] = {
-		LENGTH(LIVEUPDATE_IOCTL_CREATE_SESSION, create, -EEXIST),
-		LENGTH(LIVEUPDATE_IOCTL_RETRIEVE_SESSION, retrieve, -ENOENT),
-		LENGTH(LIVEUPDATE_IOCTL_GET_INFO, info, 0),
-		LENGTH(LIVEUPDATE_IOCTL_LIST_SESSIONS, list, 0),
-	};
-	unsigned int i;
+	const struct luo_length *command;
 
-	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
-		const char *wrong = luo_length_wrong(self->dev, &lengths[i]);
+	for (command = device_commands; command->name; command++) {
+		const char *wrong = luo_length_wrong(self->dev, command);
 
 		EXPECT_NULL(wrong)
 			TH_LOG("%s", wrong);
@@ -78,30 +99,10 @@ TEST_F_TIMEOUT(arguments, device_commands_accept_their_length_and_longer_zeroes,
 
 TEST_F_TIMEOUT(arguments, session_commands_accept_their_length_and_longer_zeroes, 120)
 {
-	const struct liveupdate_session_preserve_fd preserve = { .fd = -1 };
-	const struct liveupdate_session_unpreserve_fd unpreserve = { .token = 1 };
-	const struct liveupdate_session_get_name name = {};
-	const struct liveupdate_session_list_files list = {
-		.count = 1,
-		.entries = (uintptr_t)&file_entry,
-	};
-	const struct liveupdate_session_retrieve_fd retrieve = {};
-	const struct liveupdate_session_finish finish = {};
-	const struct liveupdate_session_set_flags flags = {};
-	const struct luo_length lengths[] = {
-		LENGTH(LIVEUPDATE_SESSION_PRESERVE_FD, preserve, -EBADF),
-		LENGTH(LIVEUPDATE_SESSION_UNPRESERVE_FD, unpreserve, -ENOENT),
-		LENGTH(LIVEUPDATE_SESSION_GET_NAME, name, 0),
-		LENGTH(LIVEUPDATE_SESSION_LIST_FILES, list, 0),
-		/* For incoming sessions. */
-		LENGTH(LIVEUPDATE_SESSION_RETRIEVE_FD, retrieve, -EINVAL),
-		LENGTH(LIVEUPDATE_SESSION_FINISH, finish, -EINVAL),
-		LENGTH(LIVEUPDATE_SESSION_SET_FLAGS, flags, -EINVAL),
-	};
-	unsigned int i;
+	const struct luo_length *command;
 
-	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
-		const char *wrong = luo_length_wrong(self->session, &lengths[i]);
+	for (command = session_commands; command->name; command++) {
+		const char *wrong = luo_length_wrong(self->session, command);
 
 		EXPECT_NULL(wrong)
 			TH_LOG("%s", wrong);
@@ -126,17 +127,6 @@ TEST_F(arguments, longer_argument_with_zeroes_has_the_same_effect)
 	EXPECT_EQ(1, luo_count_files(create.cmd.fd));
 }
 
-/* Commands of each target by number. */
-static bool device_command(unsigned int nr)
-{
-	return nr == 0x00 || nr == 0x01 || nr == 0x3e || nr == 0x3f;
-}
-
-static bool session_command(unsigned int nr)
-{
-	return (nr >= 0x40 && nr <= 0x43) || (nr >= 0x7d && nr <= 0x7f);
-}
-
 TEST_F(arguments, unknown_number_is_ENOTTY)
 {
 	char arg[256] = {};
@@ -145,11 +135,11 @@ TEST_F(arguments, unknown_number_is_ENOTTY)
 	for (nr = 0; nr < 256; nr++) {
 		unsigned int cmd = _IO(LIVEUPDATE_IOCTL_TYPE, nr);
 
-		if (!device_command(nr)) {
+		if (!has_number(device_commands, nr)) {
 			EXPECT_EQ(-ENOTTY, luo_call(self->dev, cmd, arg))
 				TH_LOG("%#x on the device", nr);
 		}
-		if (!session_command(nr)) {
+		if (!has_number(session_commands, nr)) {
 			EXPECT_EQ(-ENOTTY, luo_call(self->session, cmd, arg))
 				TH_LOG("%#x on a session", nr);
 		}

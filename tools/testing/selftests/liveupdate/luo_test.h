@@ -133,6 +133,15 @@ static inline int luo_finish(int session)
 	return luo_call(session, LIVEUPDATE_SESSION_FINISH, &arg);
 }
 
+/* Returns how many files were left behind. */
+static inline int luo_abandon(int session)
+{
+	struct liveupdate_session_abandon arg = { .size = sizeof(arg) };
+	int err = luo_call(session, LIVEUPDATE_SESSION_ABANDON, &arg);
+
+	return err ?: (int)arg.files;
+}
+
 static inline int luo_set_flags(int session, __u32 flags)
 {
 	struct liveupdate_session_set_flags arg = {
