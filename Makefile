@@ -29,6 +29,8 @@ coverage: deps  ## which lines and branches of the series the tests run
 	@dev/coverage
 mutants: deps   ## break the code in one place after the other: do the tests notice?
 	@dev/mutants
+hostile: deps   ## damaged records, a thousand seeds: does the kernel contain them?
+	@dev/hostile
 interop: deps   ## updates to mainline 7.3 and back (long)
 	@dev/interop
 bench: deps     ## what a live update costs, beside mainline 7.3
@@ -44,4 +46,4 @@ series-build: tree ## compile each patch of the series by itself
 clean:          ## remove build/
 	@dev/clean
 
-.PHONY: help deps tree refresh kernel deb demo test hosts coverage mutants interop bench bench-plot shell series series-build clean
+.PHONY: help deps tree refresh kernel deb demo test hosts coverage mutants hostile interop bench bench-plot shell series series-build clean

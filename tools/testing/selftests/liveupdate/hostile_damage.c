@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Damage of records: what there is of a session is collected word by word, and a
+ * few words of that are written over.
+ */
+
+#include <stddef.h>
+
+#include "luo_hostile.h"
+#include "luo_map.h"
+
+#define PAGE		4096ull
+#define HEAD		16
+#define SESSION_SIZE	80
+#define FILE_SIZE	64
+#define HANDLER_SIZE	48
+/* memfd-v2 and what stands behind it, in words. */
+#define HANDLE_WORDS	12
+#define HANDLE_FOLIOS	32
+#define CHUNK_WORDS	6
+#define FOLIO_WORDS	12
+/* With the times that stand behind it. */
+#define ROOT_WORDS	8
+
+/* Words are chosen by class first, so that the many do not hide the few. */
+enum class {
+	SESSION,
+	BLOCK,
+	RECORD,
+	HANDLE,
+	CHUNK,
+	FOLIO,
+	CLASSES,
+};
+
+static const char *const class_names[CLASSES] = {
+	"session", "block", "record", "handle", "chunk", "folio",
+};
+
+struct word {
+	__u64 pa;
+	enum class class;
+	unsigned int owner;
+};
+
+static struct word *words;
+static size_t nr_words, room;
+/* Pages of records and of folios, by address. */
+static struct page {
+	__u64 pa;
+	unsigned int owner;
+} *pages;
+static size_t nr_pages, page_room;
+
+struct owner {
+	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
+	size_t first, last;
+};
+
+static struct owner *owners;
+static unsigned int nr_owners;
+static int mem = -1;
+
+/* ---- memory ---- */
+
+static int read_at(__u64 pa, void *buf, size_t size)
+{
+	return pread(mem, buf, size, pa) == (ssize_t)size ? 0 : -EIO;
+}
+
+static __u64 word_at(__u64 pa)
+{
+	__u64 word = 0;
+
+	read_at(pa, &word, sizeof(word));
+	return word;
+}
+
+static void *grown(void *array, size_t n, size_t *have, size_t size)
+{
+	if (n < *have)
+		return array;
+	*have = *have ? 2 * *have : 1024;
+	array = realloc(array, *have * size);
+	if (!array) {
+		fprintf(stderr, "luo_hostile: no memory\n");
+		exit(1);
+	}
+	return array;
+}
+
+/* ---- collecting ---- */
+
+static void add_words(enum class class, __u64 pa, unsigned int n)
+{
+	for (; n; n--, pa += 8) {
+		words = grown(words, nr_words, &room, sizeof(*words));
+		words[nr_words++] = (struct word) { pa, class, nr_owners };
+	}
+}
+
+static void add_page(__u64 pa)
+{
+	pages = grown(pages, nr_pages, &page_room, sizeof(*pages));
+	pages[nr_pages++] = (struct page) { pa & -PAGE, nr_owners };
+}
+
+static void collect_folios(__u64 list, __u64 count)
+{
+	__u64 i;
+
+	add_page(list);
+	add_words(FOLIO, list, count * 2 < FOLIO_WORDS ? count * 2 : FOLIO_WORDS);
+	for (i = 0; i < count && i < PAGE / 16; i++)
+		add_page((word_at(list + i * 16) & ((1ull << 52) - 1)) * PAGE);
+}
+
+static void collect_file(__u64 record)
+{
+	__u64 handle = word_at(record + HANDLER_SIZE), chunk, list;
+
+	add_words(RECORD, record, FILE_SIZE / 8);
+	if (!handle || handle % PAGE)
+		return;
+	add_page(handle);
+	add_words(HANDLE, handle, HANDLE_WORDS);
+	chunk = word_at(handle + HANDLE_FOLIOS);
+	if (!chunk || chunk % PAGE)
+		return;
+	add_page(chunk);
+	add_words(CHUNK, chunk, CHUNK_WORDS);
+	list = word_at(chunk + 8);
+	if (list && !(list % PAGE))
+		collect_folios(list, word_at(handle + HANDLE_FOLIOS - 8));
+}
+
+static void collect_files(__u64 block)
+{
+	__u64 i, count;
+
+	for (; block; block = word_at(block)) {
+		add_page(block);
+		add_words(BLOCK, block, HEAD / 8);
+		count = word_at(block + 8);
+		for (i = 0; i < count && i < (PAGE - HEAD) / FILE_SIZE; i++)
+			collect_file(block + HEAD + i * FILE_SIZE);
+	}
+}
+
+static void collect_session(__u64 record)
+{
+	static size_t have;
+	struct owner *owner;
+
+	owners = grown(owners, nr_owners, &have, sizeof(*owners));
+	owner = &owners[nr_owners];
+	read_at(record, owner->name, sizeof(owner->name));
+	owner->first = nr_words;
+	add_words(SESSION, record, SESSION_SIZE / 8);
+	collect_files(word_at(record + sizeof(owner->name)));
+	owner->last = nr_words;
+	nr_owners++;
+}
+
+static int compare_pages(const void *a, const void *b)
+{
+	const struct page *x = a, *y = b;
+
+	return x->pa < y->pa ? -1 : x->pa > y->pa;
+}
+
+int hostile_read_records(void)
+{
+	struct {
+		char format[8];
+		__u64 number, sessions, flb;
+	} root;
+	__u64 block, i;
+
+	mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	if (mem < 0)
+		return -errno;
+	if (luo_read_text("/sys/kernel/debug/kho/in/sub_fdts/LUO", &root, sizeof(root)) !=
+	    sizeof(root))
+		return -ENOENT;
+	for (block = root.sessions; block; block = word_at(block)) {
+		for (i = 0; i < word_at(block + 8); i++)
+			collect_session(block + HEAD + i * SESSION_SIZE);
+	}
+	qsort(pages, nr_pages, sizeof(*pages), compare_pages);
+	return nr_owners;
+}
+
+/* ---- damage ---- */
+
+__u64 hostile_roll(struct hostile_dice *dice)
+{
+	__u64 x = dice->state += 0x9e3779b97f4a7c15ull;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	return x ^ x >> 31;
+}
+
+unsigned int hostile_pick(struct hostile_dice *dice, unsigned int sides)
+{
+	return hostile_roll(dice) % sides;
+}
+
+void hostile_name(char *name, unsigned int seed)
+{
+	snprintf(name, LIVEUPDATE_SESSION_NAME_LENGTH, HOSTILE_PREFIX "%08u", seed);
+}
+
+static const struct owner *find_owner(unsigned int seed)
+{
+	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
+	unsigned int i;
+
+	hostile_name(name, seed);
+	for (i = 0; i < nr_owners; i++) {
+		if (!strncmp(owners[i].name, name, sizeof(name)))
+			return &owners[i];
+	}
+	return NULL;
+}
+
+static const struct page *find_page(__u64 pa)
+{
+	const struct page key = { .pa = pa & -PAGE };
+
+	return bsearch(&key, pages, nr_pages, sizeof(*pages), compare_pages);
+}
+
+static bool names_page_of_another(__u64 value, unsigned int owner)
+{
+	const struct page *as_address = find_page(value);
+	const struct page *as_frame = find_page((value & ((1ull << 52) - 1)) * PAGE);
+
+	return (as_address && as_address->owner != owner) ||
+	       (as_frame && as_frame->owner != owner);
+}
+
+static const struct word *pick_word(struct hostile_dice *dice, const struct owner *owner)
+{
+	const struct word *found = NULL;
+	size_t i, n = 0;
+
+	while (!n) {
+		enum class class = hostile_pick(dice, CLASSES);
+
+		for (i = owner->first; i < owner->last; i++) {
+			if (words[i].class == class && !hostile_pick(dice, ++n))
+				found = &words[i];
+		}
+	}
+	return found;
+}
+
+static __u64 wrong_word(struct hostile_dice *dice, const struct owner *owner, __u64 was)
+{
+	switch (hostile_pick(dice, 12)) {
+	case 0:
+		return 0;
+	case 1:
+		return UINT64_MAX;
+	case 2:
+		return hostile_roll(dice);
+	case 3:
+		return was + 1;
+	case 4:
+		return was - 1;
+	case 5:
+		return was + PAGE;
+	case 6:
+		return hostile_roll(dice) >> hostile_pick(dice, 64);
+	case 7:
+		/* Memory there is, but not preserved. */
+		return hostile_roll(dice) % (1ull << 31) & -PAGE;
+	case 8:
+		return pick_word(dice, owner)->pa & -PAGE;
+	case 9:
+		return word_at(pick_word(dice, owner)->pa);
+	case 10:
+		return 1ull << hostile_pick(dice, 64);
+	default:
+		return was ^ 1ull << hostile_pick(dice, 64);
+	}
+}
+
+static __u64 stolen_word(struct hostile_dice *dice)
+{
+	const struct page *page = &pages[hostile_pick(dice, nr_pages)];
+
+	/* What nobody damages is not stolen from either. */
+	while (strncmp(owners[page->owner].name, HOSTILE_PREFIX, strlen(HOSTILE_PREFIX)))
+		page = &pages[hostile_pick(dice, nr_pages)];
+	return hostile_pick(dice, 4) ? page->pa : page->pa / PAGE;
+}
+
+int hostile_damage_session(unsigned int seed, bool steal, bool verbose)
+{
+	struct hostile_dice dice = { .state = seed };
+	const struct owner *owner = find_owner(seed);
+	int i, n = 1 + hostile_pick(&dice, 3);
+
+	for (i = 0; owner && i < n; i++) {
+		const struct word *word = pick_word(&dice, owner);
+		__u64 was = word_at(word->pa), now;
+
+		do {
+			now = steal ? stolen_word(&dice) : wrong_word(&dice, owner, was);
+		} while (!steal && names_page_of_another(now, word->owner));
+		if (pwrite(mem, &now, sizeof(now), word->pa) != sizeof(now))
+			return -errno;
+		if (!verbose)
+			continue;
+		printf("# seed %u: %s %#llx: %#llx instead of %#llx\n", seed,
+		       class_names[word->class], (unsigned long long)word->pa,
+		       (unsigned long long)now, (unsigned long long)was);
+	}
+	return owner ? n : 0;
+}
+
+/* ---- what the next kernel reads when it boots ---- */
+
+/* In the tree that leads to it, LUO's root is the page that begins like one. */
+static __u64 find_root(void)
+{
+	static const char format[8] = "luo-v5";
+	__u32 fdt[PAGE / 4] = {};
+	char seen[sizeof(format)];
+	unsigned int i;
+	__u64 pa;
+
+	luo_read_text(LUO_KHO_OUT "fdt", fdt, sizeof(fdt));
+	for (i = 0; i + 1 < PAGE / 4; i++) {
+		memcpy(&pa, &fdt[i], sizeof(pa));
+		if (pa && !(pa % PAGE) && pa < 1ull << 40 &&
+		    !read_at(pa, seen, sizeof(seen)) && !memcmp(seen, format, sizeof(seen)))
+			return pa;
+	}
+	return 0;
+}
+
+/* A page of the tree, the deeper the more likely, as there are more of those. */
+static __u64 pick_node(struct hostile_dice *dice, int *level)
+{
+	__u64 node[LUO_TABLE_ENTRIES], pa = luo_map_root(), next;
+	int i, n, stop = hostile_pick(dice, LUO_ROOT_LEVEL + 1);
+
+	for (*level = LUO_ROOT_LEVEL; *level > stop; --*level) {
+		if (read_at(pa, node, sizeof(node)))
+			return 0;
+		for (next = 0, i = 0, n = 0; i < LUO_TABLE_ENTRIES; i++) {
+			if (node[i] && !hostile_pick(dice, ++n))
+				next = node[i];
+		}
+		if (!next)
+			break;
+		pa = next;
+	}
+	return pa;
+}
+
+static __u64 wrong_entry(struct hostile_dice *dice, __u64 was, __u64 node)
+{
+	switch (hostile_pick(dice, 6)) {
+	case 0:
+		return node;
+	case 1:
+		return luo_map_root();
+	case 2:
+		return hostile_roll(dice);
+	case 3:
+		return hostile_roll(dice) % (1ull << 31) & -PAGE;
+	case 4:
+		return was + PAGE;
+	default:
+		return was ^ 1ull << hostile_pick(dice, 64);
+	}
+}
+
+int hostile_damage_map(unsigned int seed)
+{
+	struct hostile_dice dice = { .state = seed };
+	__u64 node[LUO_TABLE_ENTRIES], pa, now;
+	unsigned int i, at, n = LUO_TABLE_ENTRIES;
+	int level = -1;
+
+	mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	if (mem < 0)
+		return -errno;
+	if (hostile_pick(&dice, 4)) {
+		pa = pick_node(&dice, &level);
+	} else {
+		pa = find_root();
+		n = ROOT_WORDS;
+	}
+	if (!pa || read_at(pa, node, sizeof(node)))
+		return -ENOENT;
+	at = hostile_pick(&dice, n);
+	/* Rather a word that is in use. */
+	for (i = 0; i < n && !node[at]; i++)
+		at = (at + 1) % n;
+	now = wrong_entry(&dice, node[at], pa);
+	if (pwrite(mem, &now, sizeof(now), pa + at * 8) != sizeof(now))
+		return -errno;
+	printf("# seed %u: %s %#llx, level %d, word %u: %#llx instead of %#llx\n", seed,
+	       level < 0 ? "root" : "node", (unsigned long long)pa, level, at,
+	       (unsigned long long)now, (unsigned long long)node[at]);
+	return 1;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Records that a hostile or broken kernel has left: found in /dev/mem from the
+ * root on, and changed one word here and there as a seed says.
+ */
+#ifndef LUO_HOSTILE_H
+#define LUO_HOSTILE_H
+
+#include "../kselftest.h"
+#include "luo_test.h"
+
+/* A sequence of numbers that is the same for a seed in each run. */
+struct hostile_dice {
+	__u64 state;
+};
+
+__u64 hostile_roll(struct hostile_dice *dice);
+unsigned int hostile_pick(struct hostile_dice *dice, unsigned int sides);
+
+/* Session of a seed; @name has room for LIVEUPDATE_SESSION_NAME_LENGTH. */
+#define HOSTILE_PREFIX	"hostile-"
+
+void hostile_name(char *name, unsigned int seed);
+
+/*
+ * Read what the kernel before has left, before this one has. Returns how many
+ * sessions there are, or -errno.
+ */
+int hostile_read_records(void);
+
+/*
+ * Change the records of a session, and say how if @verbose. Words that name memory
+ * of other sessions are only written if @steal. Returns how many words, 0 if there
+ * is no such session.
+ */
+int hostile_damage_session(unsigned int seed, bool steal, bool verbose);
+
+/* Change the map of preserved memory, or the root, for the next kernel. */
+int hostile_damage_map(unsigned int seed);
+
+#endif /* LUO_HOSTILE_H */
