@@ -214,8 +214,8 @@ static void check_missing(const struct scenario *s)
 
 #define FROZEN_FILES	5
 
-/* In the order of preservation; the first is of the scenario above. */
-static const __u64 frozen_values[1 + FROZEN_FILES] = { 100, 1, 2, 3, 4, 5 };
+/* In the order of preservation; the first ones are of the scenarios above. */
+static const __u64 frozen_values[] = { 101, 100, 1, 2, 3, 4, 5 };
 
 static void expect_freeze(char *text, size_t size, int k)
 {
@@ -241,7 +241,7 @@ static void refuse_freeze(const struct scenario *s)
 		CHECK_OK(preserve_value(session, "luo-test-v1", k));
 	CHECK_OK(load_kernel(""));
 
-	for (k = 1; k <= 1 + FROZEN_FILES; k++) {
+	for (k = 1; k <= (int)ARRAY_SIZE(frozen_values); k++) {
 		clear_log();
 		snprintf(rule, sizeof(rule), "luo-test-v1 freeze %d %d", k, EIO);
 		fail_next(rule);
@@ -265,7 +265,7 @@ static void check_refused_freeze(const struct scenario *s)
 	for (k = 1; k <= FROZEN_FILES + 1; k++)
 		CHECK_EQ(k, retrieve_value(session, k));
 	fd = luo_retrieve_fd(session, 99);
-	for (k = 1; k <= 1 + FROZEN_FILES; k++)
+	for (k = 1; k <= (int)ARRAY_SIZE(frozen_values); k++)
 		CHECK_OK(luo_verify(fd, k * 8192, 4096, k));
 	CHECK_OK(luo_finish(session));
 }
