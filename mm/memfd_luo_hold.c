@@ -66,6 +66,24 @@ static bool memfd_must_check_place(void)
 	return IS_ENABLED(CONFIG_CMA) && cma_area_count;
 }
 
+/*
+ * Who writes has the lock, and waits in it for memory that userspace may never
+ * give. Whoever waits for him here keeps reboot() waiting, too.
+ */
+static int memfd_lock_inode(struct inode *inode)
+{
+	unsigned long end = jiffies + HZ;
+
+	while (!inode_trylock(inode)) {
+		if (time_after(jiffies, end))
+			return -EBUSY;
+		schedule_timeout_killable(1);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return 0;
+}
+
 int memfd_hold(struct memfd_luo *m)
 {
 	struct inode *inode = file_inode(m->file);
@@ -73,7 +91,7 @@ int memfd_hold(struct memfd_luo *m)
 	struct address_space *mapping = inode->i_mapping;
 	int err;
 
-	err = inode_lock_killable(inode);
+	err = memfd_lock_inode(inode);
 	if (err)
 		return err;
 
@@ -251,6 +269,24 @@ static int memfd_take_one(struct memfd_luo *m, struct folio *folio, bool tagged)
 	return min(done, 0);
 }
 
+#define MEMFD_MOVE_TRIES	10
+
+/* Who has a reference for a moment, as write() does, keeps a folio where it is. */
+static long memfd_pin_moved(struct memfd_luo *m, pgoff_t first, loff_t last,
+			    struct folio **folios, pgoff_t *offset)
+{
+	unsigned int tries = 0;
+	long nr;
+
+	do {
+		nr = memfd_pin_folios(m->file, (loff_t)first << PAGE_SHIFT, last,
+				      folios, PAGEVEC_SIZE, offset);
+	} while (nr == -ENOMEM && ++tries < MEMFD_MOVE_TRIES &&
+		 !schedule_timeout_killable(1) && !fatal_signal_pending(current));
+
+	return nr;
+}
+
 /*
  * Some folios are where they can't stay, because the next kernel boots there or
  * others need the place: move them. As many as possible at once, since each time
@@ -270,8 +306,7 @@ static int memfd_take_moved(struct memfd_luo *m, pgoff_t first, pgoff_t end,
 	long i, nr;
 	int err = 0;
 
-	nr = memfd_pin_folios(m->file, (loff_t)first << PAGE_SHIFT, last, folios,
-			      ARRAY_SIZE(folios), &offset);
+	nr = memfd_pin_moved(m, first, last, folios, &offset);
 	if (nr < 0)
 		return nr;
 

@@ -306,6 +306,19 @@ static inline void liveupdate_flb_put_outgoing(struct liveupdate_flb *flb)
 {
 }
 
+static inline const char *
+liveupdate_session_name(const struct liveupdate_session *session)
+{
+	return "";
+}
+
+static inline bool
+liveupdate_session_was(const struct liveupdate_session *session,
+		       const char *name)
+{
+	return false;
+}
+
 static inline int
 liveupdate_get_token_outgoing(struct liveupdate_session *session,
 			      struct file *file, u64 *token)

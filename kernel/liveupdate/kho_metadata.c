@@ -39,21 +39,23 @@ static u32 __init kho_count_kexecs(void)
 {
 	const struct kho_kexec_metadata *metadata;
 	phys_addr_t phys;
-	u32 count = 0;
+	u32 count;
 	size_t size;
 
 	if (kho_retrieve_subtree(KHO_KEXEC_METADATA, &phys, &size))
 		return 0;
 
-	metadata = phys_to_virt(phys);
-	if (kho_metadata_is_sane(metadata, size)) {
-		count = metadata->count;
-		pr_info("started by Linux %*pE, kexec %u since the machine was started\n",
-			(int)strlen(metadata->release), metadata->release, count);
-	} else {
+	/* Of a blob that makes no sense the memory may be somebody else's. */
+	metadata = kho_peek(phys, sizeof(*metadata));
+	if (!metadata || !kho_metadata_is_sane(metadata, size)) {
 		pr_warn("blob '%s' is damaged, kexecs are counted anew\n",
 			KHO_KEXEC_METADATA);
+		return 0;
 	}
+
+	count = metadata->count;
+	pr_info("started by Linux %*pE, kexec %u since the machine was started\n",
+		(int)strlen(metadata->release), metadata->release, count);
 	kho_restore_free(phys_to_virt(phys));
 
 	return count;

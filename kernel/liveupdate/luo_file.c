@@ -243,8 +243,8 @@ static void luo_file_lose(struct luo_file *f)
 {
 	struct luo *luo = luo_of(f);
 
-	pr_warn_ratelimited("session %s: token %llu is lost: its handler %s is gone\n",
-			    f->session->name, f->token, f->handler->compatible);
+	luo_session_warn(f->session, "token %llu is lost: its handler %s is gone\n",
+			 f->token, f->handler->compatible);
 	luo_file_unbind(f);
 	f->state = LUO_FILE_LOST;
 	guard(mutex)(&luo->lock);

@@ -289,7 +289,7 @@ int luo_file_set_finish(struct liveupdate_session *session, u64 *abandoned)
 		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
 
 		err = luo_file_can_finish(f);
-		if (!f->handler)
+		if (!f->handler && f->state != LUO_FILE_LOST)
 			unknown++;
 		if (err && !(abandoned && err == -ENODEV)) {
 			luo_session_warn(session, "token %llu can't be finished: %pe\n",

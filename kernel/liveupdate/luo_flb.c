@@ -324,8 +324,8 @@ static void luo_flb_finish(struct luo_flb *f)
 	if (f->in.state == LUO_FLB_DAMAGED)
 		return;
 	if (f->in.state == LUO_FLB_INCOMING && luo_flb_pin(f, NULL)) {
-		pr_warn("FLB %s: nobody knows how to free it; its memory stays reserved\n",
-			f->name);
+		pr_warn("FLB %*pE: nobody knows how to free it; its memory stays reserved\n",
+			(int)strlen(f->name), f->name);
 		return;
 	}
 	luo_flb_op_call_void(f, &f->in, "finish", f->flb->ops->finish);

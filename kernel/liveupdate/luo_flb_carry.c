@@ -41,8 +41,8 @@ static bool luo_flb_must_carry(struct luo_flb *f, u64 max_unclaimed)
 /* The files that are to go out must not suffer. */
 static void luo_flb_give_up_incoming(struct luo_flb *f)
 {
-	pr_warn("FLB %s: what came in is damaged; its memory stays reserved\n",
-		f->name);
+	pr_warn("FLB %*pE: what came in is damaged; its memory stays reserved\n",
+		(int)strlen(f->name), f->name);
 	guard(mutex)(&f->luo->flb_lock);
 	f->in.state = LUO_FLB_DAMAGED;
 	luo_flb_sync(f);
@@ -53,8 +53,8 @@ static int luo_flb_carry_locked(struct luo_flb *f)
 	int err;
 
 	if (!f->flb->ops->carry) {
-		pr_warn("FLB %s: finish the sessions that came in with it first\n",
-			f->name);
+		pr_warn("FLB %*pE: finish the sessions that came in with it first\n",
+			(int)strlen(f->name), f->name);
 		return -EBUSY;
 	}
 	err = luo_flb_retrieve(f, NULL);

@@ -73,6 +73,8 @@ static void luo_flb_page_take_over(struct luo *luo)
 		luo->flb_page = luo->memory->claim(pa);
 	if (luo->flb_page) {
 		luo->flb_unread = luo->flb_page->count;
+		/* Records are oldest first, and older than what comes now. */
+		luo->flb_seq = luo->flb_unread;
 		return;
 	}
 	pr_warn("list of FLBs is damaged; their memory stays reserved\n");
@@ -120,7 +122,7 @@ static int luo_flb_record_read(struct luo *luo, struct luo_flb_ser *record)
 	f->in.state = record->count ? LUO_FLB_INCOMING : LUO_FLB_DAMAGED;
 	f->in.files = record->count ?: 1;
 	f->in.data = record->data;
-	f->in.seq = ++luo->flb_seq;
+	f->in.seq = luo->flb_unread;
 	if (!record->count)
 		luo_flb_record_condemn(luo, record);
 	return 0;

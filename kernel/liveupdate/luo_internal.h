@@ -18,9 +18,10 @@
  * it in freeze. An incoming session's record stays where the previous kernel
  * wrote it until the session is finished, so carrying it over costs nothing.
  *
- * Lock order: luo::gate -> liveupdate_session::lock -> luo::handlers_lock ->
- * luo::flb_lock -> luo::lock. Callbacks of handlers run under the gate and the
- * session's lock, those of FLBs under flb_lock as well.
+ * Lock order: luo::gate -> liveupdate_session::lock -> luo_flb::lock, or
+ * luo::handlers_lock -> luo::flb_lock -> luo::lock. Callbacks of handlers run
+ * inside the gate, or in reboot(), with the session's lock; those of FLBs with
+ * luo_flb::lock, and perhaps neither gate nor session.
  */
 #ifndef _LUO_INTERNAL_H
 #define _LUO_INTERNAL_H

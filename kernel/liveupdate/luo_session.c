@@ -694,6 +694,9 @@ bool liveupdate_session_was(const struct liveupdate_session *session,
 		if (!digits || len < digits + 2 || now[len - 1 - digits] != '~')
 			return false;
 		len -= digits + 1;
+		/* What was cut may have ended in the middle of an older number. */
+		while (cut && len && now[len - 1] == '~')
+			len--;
 	}
 	return true;
 }

@@ -108,7 +108,8 @@ static int __init kho_clocks_init(void)
 	struct x86_clocks_ser *old = kho_clocks_find();
 	int err;
 
-	if (old)
+	/* What does not say that it is ours may be somebody else's. */
+	if (old && !strncmp(old->format, X86_CLOCKS_FORMAT, sizeof(old->format)))
 		kho_restore_free(old);
 	if (!kho_is_enabled())
 		return 0;

@@ -109,6 +109,7 @@ static enum hrtimer_restart take_back(struct hrtimer *timer)
 
 	v->folio = kho_restore_folio(PFN_PHYS(v->pfn));
 	set_bit(bit_of(v), v->leaf);
+	/* Pairs with the load of who reads what was done. */
 	smp_store_release(&v->done, true);
 	return HRTIMER_NORESTART;
 }
@@ -134,6 +135,7 @@ static void forget_until_taken(struct victim *v, unsigned int delay_ns)
 	set_bit(bit_of(v), v->leaf);
 	leave_unrestored(v->folio);
 	hrtimer_start(&v->timer, ns_to_ktime(delay_ns), HRTIMER_MODE_REL_HARD);
+	/* Pairs with the store above. */
 	while (!smp_load_acquire(&v->done))
 		kho_test_forget_block(v->first_key + bit_of(v), bit_of(v), v->leaf);
 	hrtimer_cancel(&v->timer);

@@ -486,6 +486,8 @@ static const struct was_row was_rows[] = {
 	{ "a longer name", "s", "s~1", false },
 	{ "a name that was cut", A60 "a~1", A60 "aaa", true },
 	{ "another name that was cut", A60 "a~1", A60 "baa", false },
+	{ "a name that was cut twice", A60 "~~1", A60 "aaa", true },
+	{ "another name that was cut twice", A60 "~~1", "b", false },
 	{ "a name that had room", A60 "~1", A60 "aaa", false },
 };
 KUNIT_ARRAY_PARAM_DESC(was, was_rows, what);

@@ -661,6 +661,8 @@ TEST_F(owner, gets_the_memory_of_what_could_not_be_preserved_back)
 	before = luo_free_memory();
 	fd = luo_filled_memfd(LEAK_FILE, 1);
 	ASSERT_LE(0, fd);
+	/* The first time folios may have to be moved, which takes calls of its own. */
+	ASSERT_LE(0, count_calls(in, session, fd));
 	calls = count_calls(in, session, fd);
 	ASSERT_LT(LEAK_FILE >> 12 >> 8, calls);
 	/* Near the end. */

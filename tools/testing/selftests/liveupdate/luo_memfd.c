@@ -286,11 +286,11 @@ FIXTURE_VARIANT(foreign)
 	int result;
 };
 
-FIXTURE_VARIANT_ADD(foreign, device) { open_device, -ENOENT };
+FIXTURE_VARIANT_ADD(foreign, device) { open_device, -EINVAL };
 
-FIXTURE_VARIANT_ADD(foreign, session) { open_session, -ENOENT };
+FIXTURE_VARIANT_ADD(foreign, session) { open_session, -EINVAL };
 
-FIXTURE_VARIANT_ADD(foreign, other_session) { open_other_session, -ENOENT };
+FIXTURE_VARIANT_ADD(foreign, other_session) { open_other_session, -EINVAL };
 
 FIXTURE_VARIANT_ADD(foreign, pipe) { open_pipe, -ENOENT };
 

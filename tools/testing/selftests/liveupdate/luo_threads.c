@@ -181,7 +181,7 @@ static void use_moving(struct race *race, unsigned int *seed)
 	if (err && err != -EBADF && err != -ENOTTY)
 		wrong(race, "use of an fd that moves", err);
 	err = luo_preserve(atomic_load(&race->moving), race->anchor, 7);
-	if (err != -ENOENT && err != -EBADF && err != -ENOTTY)
+	if (err != -EINVAL && err != -EBADF && err != -ENOTTY)
 		wrong(race, "preserve in an fd that moves", err);
 }
 
