@@ -13,10 +13,10 @@
 
 /*
  * Every argument starts with its size as userspace was compiled with. A size
- * below the first version of the structure is EINVAL, non-zero bytes beyond
- * what the kernel knows are E2BIG, an unknown command is ENOTTY, a command on
- * the wrong kind of session is EINVAL, and so is a reserved field that is not
- * zero.
+ * below the first version of the structure is EINVAL, a size above a page or
+ * non-zero bytes beyond what the kernel knows are E2BIG, an unknown command is
+ * ENOTTY, a command on the wrong kind of session is EINVAL, and so is a
+ * reserved field that is not zero. EINTR: killed while waiting.
  */
 #define LIVEUPDATE_IOCTL_TYPE		0xBA
 
@@ -275,7 +275,7 @@ enum liveupdate_file_state {
 	LIVEUPDATE_FILE_STATE_PRESERVED	= 0, /* outgoing */
 	LIVEUPDATE_FILE_STATE_INCOMING	= 1, /* waits to be retrieved */
 	LIVEUPDATE_FILE_STATE_RETRIEVED	= 2,
-	LIVEUPDATE_FILE_STATE_DAMAGED	= 3, /* not retrieved, nor handed over */
+	LIVEUPDATE_FILE_STATE_DAMAGED	= 3, /* can't be retrieved, or its handler went */
 	LIVEUPDATE_FILE_STATE_NO_HANDLER = 4, /* incoming, RETRIEVE_FD says ENODEV */
 };
 
@@ -320,7 +320,7 @@ struct liveupdate_session_list_files {
  *
  * Outgoing sessions. Take one file out again.
  *
- * ENOENT: no such token. EBUSY: a driver depends on the file.
+ * ENOENT: no such token. EBUSY: another file of the session depends on the file.
  */
 struct liveupdate_session_unpreserve_fd {
 	__u32	size;

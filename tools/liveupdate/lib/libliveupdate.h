@@ -140,7 +140,7 @@ int liveupdate_preserve_fd(int session, int fd, uint64_t token);
  * @session: the session
  * @token:   what it was preserved under
  *
- * Return: 0. -ENOENT: no such token. -EBUSY: a driver depends on the file.
+ * Return: 0. -ENOENT: no such token. -EBUSY: another file depends on the file.
  * -ENOTTY, or -EINVAL in mainline: the kernel has no such call.
  */
 int liveupdate_unpreserve_fd(int session, uint64_t token);
