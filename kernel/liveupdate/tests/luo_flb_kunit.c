@@ -489,6 +489,19 @@ static void flbs_are_finished_newest_first_after_all_files(struct kunit *test)
 	luo_test_expect_log(t, "h.free:2 h.free:1 f.finish k.finish g.free");
 }
 
+static void flbs_that_nobody_retrieved_are_freed_newest_first(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[3];
+	struct luo_test_handler *h = make_flbs(t, 3, flbs);
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	luo_test_preserve_new(t, s, h, 1);
+	take_over_flbs(t, h, 3, flbs);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_log(t, "h.can_finish:1 h.free:1 k.free g.free f.free");
+}
+
 static void flbs_that_use_each_other_are_refused(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
@@ -680,6 +693,7 @@ static struct kunit_case luo_flb_cases[] = {
 	KUNIT_CASE(flb_of_nobody_is_finished_by_its_last_user),
 	KUNIT_CASE(flb_uses_another_from_beginning_to_end),
 	KUNIT_CASE(flbs_are_finished_newest_first_after_all_files),
+	KUNIT_CASE(flbs_that_nobody_retrieved_are_freed_newest_first),
 	KUNIT_CASE(flbs_that_use_each_other_are_refused),
 	KUNIT_CASE(flb_that_is_slow_keeps_nobody_else_waiting),
 	KUNIT_CASE(flbs_of_two_tasks_do_not_lock_each_other_up),
