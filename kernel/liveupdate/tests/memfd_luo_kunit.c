@@ -651,16 +651,12 @@ static void file_may_be_larger_than_the_ram_left(struct kunit *test)
 
 static void pretend_to_be_killed(bool killed)
 {
-	unsigned long flags;
-
-	if (!lock_task_sighand(current, &flags))
-		return;
+	/* Nobody else sends signals to a thread of the tests. */
 	if (killed)
 		sigaddset(&current->pending.signal, SIGKILL);
 	else
 		sigdelset(&current->pending.signal, SIGKILL);
 	recalc_sigpending();
-	unlock_task_sighand(current, &flags);
 }
 
 static void retrieve_can_be_killed_and_tried_again(struct kunit *test)
