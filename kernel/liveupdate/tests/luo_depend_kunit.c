@@ -9,25 +9,6 @@
 
 #include "luo_test.h"
 
-/* Hands over session "s" with tokens 1 to @n of @h. */
-static void hand_over_again(struct luo_test *t, struct luo_test_handler *h, u64 n)
-{
-	struct liveupdate_session *s = luo_test_create(t, "s");
-	u64 token;
-
-	for (token = 1; token <= n; token++)
-		luo_test_preserve_new(t, s, h, token);
-	luo_test_freeze_and_jump(t);
-}
-
-static struct luo_test_handler *hand_over(struct luo_test *t, u64 n)
-{
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-
-	hand_over_again(t, h, n);
-	return h;
-}
-
 /* ---- outgoing ---- */
 
 static void file_that_a_driver_depends_on_stays(struct kunit *test)
@@ -203,7 +184,7 @@ static void files_are_settled_without_freeze(struct kunit *test)
 
 static struct liveupdate_session *retrieve_plain(struct luo_test *t, u64 n)
 {
-	struct luo_test_handler *h = hand_over(t, n);
+	struct luo_test_handler *h = luo_test_hand_over(t, n);
 
 	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
 	return luo_test_retrieve(t, "s");
@@ -250,7 +231,7 @@ static int retrieve_and_ask(struct liveupdate_file_op_args *args)
 /* Each file asks for the one @step tokens further; below 1 there is none. */
 static struct liveupdate_session *retrieve_asking(struct luo_test *t, u64 n, u64 step)
 {
-	struct luo_test_handler *h = hand_over(t, n);
+	struct luo_test_handler *h = luo_test_hand_over(t, n);
 
 	plain_retrieve = h->ops.retrieve;
 	h->ops.retrieve = retrieve_and_ask;
@@ -312,7 +293,7 @@ static struct liveupdate_session *retrieve_leaning(struct luo_test *t)
 	struct luo_test_handler *h = luo_test_handler(t, "h");
 
 	h->leans = 1;
-	hand_over_again(t, h, 3);
+	luo_test_hand_over_again(t, h, 3);
 	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
 	return luo_test_retrieve(t, "s");
 }
@@ -431,7 +412,7 @@ static void files_go_before_the_lost_one_they_depend_on(struct kunit *test)
 static void files_retrieved_by_a_handler_that_goes_are_finished(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = hand_over(t, 3);
+	struct luo_test_handler *h = luo_test_hand_over(t, 3);
 	struct liveupdate_session *s;
 
 	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);

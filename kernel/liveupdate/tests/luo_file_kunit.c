@@ -353,28 +353,9 @@ static void tokens_that_come_in_no_order_are_found(struct kunit *test)
 
 /* ---- in the next kernel ---- */
 
-/* Hands over session "s" with tokens 1 to @n of @h. */
-static void hand_over_again(struct luo_test *t, struct luo_test_handler *h, u64 n)
-{
-	struct liveupdate_session *s = luo_test_create(t, "s");
-	u64 token;
-
-	for (token = 1; token <= n; token++)
-		luo_test_preserve_new(t, s, h, token);
-	luo_test_freeze_and_jump(t);
-}
-
-static struct luo_test_handler *hand_over(struct luo_test *t, u64 n)
-{
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-
-	hand_over_again(t, h, n);
-	return h;
-}
-
 static struct liveupdate_session *hand_over_and_retrieve(struct luo_test *t, u64 n)
 {
-	struct luo_test_handler *h = hand_over(t, n);
+	struct luo_test_handler *h = luo_test_hand_over(t, n);
 
 	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
 	return luo_test_retrieve(t, "s");
@@ -454,7 +435,7 @@ static void finish_waits_until_every_file_can(struct kunit *test)
 static void record_waits_for_its_handler(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = hand_over(t, 2);
+	struct luo_test_handler *h = luo_test_hand_over(t, 2);
 	struct liveupdate_session *s = luo_test_retrieve(t, "s");
 	const char *before;
 
@@ -501,7 +482,7 @@ static void retrieve_that_fails_is_tried_again_if_that_can_help(struct kunit *te
 {
 	const struct retrieve_row *row = test->param_value;
 	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = hand_over(t, 2);
+	struct luo_test_handler *h = luo_test_hand_over(t, 2);
 	struct liveupdate_session *s;
 	const char *before;
 
@@ -543,7 +524,7 @@ static void nothing_is_freed_for_a_file_judged_damaged(struct kunit *test)
 static void handler_that_gives_no_file_is_not_believed(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = hand_over(t, 1);
+	struct luo_test_handler *h = luo_test_hand_over(t, 1);
 	struct liveupdate_session *s;
 
 	h->forgets_file = true;
@@ -564,7 +545,7 @@ static int retrieve_and_use_up(struct liveupdate_file_op_args *args)
 static void what_a_failed_retrieve_used_up_is_not_handed_over(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = hand_over(t, 1);
+	struct luo_test_handler *h = luo_test_hand_over(t, 1);
 	const struct luo_block_ser *block;
 	const struct luo_file_ser *record;
 	struct liveupdate_session *s;
@@ -641,7 +622,7 @@ static void damaged_record_is_lost_alone(struct kunit *test)
 {
 	const struct record_row *row = test->param_value;
 	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = hand_over(t, 4);
+	struct luo_test_handler *h = luo_test_hand_over(t, 4);
 	struct liveupdate_session *s;
 	unsigned int i;
 
@@ -668,7 +649,7 @@ static void files_of_damaged_records_are_listed(struct kunit *test)
 	struct liveupdate_session *s;
 	struct luo_file *f;
 
-	hand_over(t, 2);
+	luo_test_hand_over(t, 2);
 	name_is_empty(handed_over_files(t));
 	s = luo_test_retrieve(t, "s");
 	f = luo_file_next(&s->files, 0);
@@ -692,7 +673,7 @@ static void reading_files_goes_on_when_there_is_memory_again(struct kunit *test)
 
 	luo_test_need_fail_alloc(t);
 	for (nth = 1, done = true; done; nth++) {
-		hand_over_again(t, h, 3);
+		luo_test_hand_over_again(t, h, 3);
 		KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
 		luo_test_fail_alloc(nth);
 		s = luo_session_retrieve(&t->luo, "s");

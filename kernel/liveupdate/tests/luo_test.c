@@ -748,6 +748,25 @@ void luo_test_flb_can_carry(struct luo_test_flb *f)
 	f->ops.uncarry = luo_test_flb_uncarry;
 }
 
+/* Hands over session "s" with tokens 1 to @n of @h. */
+void luo_test_hand_over_again(struct luo_test *t, struct luo_test_handler *h, u64 n)
+{
+	struct liveupdate_session *s = luo_test_create(t, "s");
+	u64 token;
+
+	for (token = 1; token <= n; token++)
+		luo_test_preserve_new(t, s, h, token);
+	luo_test_freeze_and_jump(t);
+}
+
+struct luo_test_handler *luo_test_hand_over(struct luo_test *t, u64 n)
+{
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+
+	luo_test_hand_over_again(t, h, n);
+	return h;
+}
+
 /**
  * luo_test_hand_over_flb - Hand over session "s" with files of handler "h", which
  * depend on FLB "f".

@@ -100,6 +100,8 @@ void luo_test_start(struct luo_test *t, const struct luo_root_ser *incoming);
 void luo_test_restart(struct luo_test *t, const struct luo_root_ser *incoming);
 void luo_test_jump(struct luo_test *t);
 void luo_test_freeze_and_jump(struct luo_test *t);
+void luo_test_hand_over_again(struct luo_test *t, struct luo_test_handler *h, u64 n);
+struct luo_test_handler *luo_test_hand_over(struct luo_test *t, u64 n);
 
 /* ---- memory ---- */
 
