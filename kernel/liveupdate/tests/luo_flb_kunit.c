@@ -546,7 +546,7 @@ static void worker_waits(struct luo_test_flb *f)
 	complete(&worker_now->inside);
 	/* A test that fails does not hang. */
 	KUNIT_EXPECT_NE(worker_now->t->test, 0,
-			wait_for_completion_timeout(&worker_now->go_on, 5 * HZ));
+			wait_for_completion_timeout(&worker_now->go_on, 30 * HZ));
 }
 
 static int worker_gets(void *data)

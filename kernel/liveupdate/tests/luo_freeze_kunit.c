@@ -3,6 +3,7 @@
 
 #include <kunit/test.h>
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/io.h>
 #include <linux/kthread.h>
@@ -349,7 +350,7 @@ static void file_is_not_handed_over_twice(struct kunit *test)
 
 struct visitor {
 	struct luo *luo;
-	struct completion inside;
+	struct completion started, inside;
 	int err;
 };
 
@@ -358,6 +359,7 @@ static int visit(void *arg)
 	struct visitor *v = arg;
 
 	allow_kernel_signal(SIGKILL);
+	complete(&v->started);
 	v->err = luo_enter(v->luo);
 	if (!v->err)
 		luo_exit(v->luo);
@@ -371,6 +373,7 @@ static int visit_without_choice(void *arg)
 {
 	struct visitor *v = arg;
 
+	complete(&v->started);
 	luo_enter_uninterruptible(v->luo);
 	luo_exit(v->luo);
 	complete(&v->inside);
@@ -385,11 +388,23 @@ static struct task_struct *visitor_start(struct kunit *test, struct visitor *v,
 	struct task_struct *task;
 
 	v->luo = &luo_test_of(test)->luo;
+	init_completion(&v->started);
 	init_completion(&v->inside);
 	task = kthread_run(fn, v, "luo_visitor");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
 	get_task_struct(task);
 	return task;
+}
+
+/* Wait until it sleeps outside; before it is started a signal would be lost. */
+static void visitor_waits(struct kunit *test, struct visitor *v, struct task_struct *task)
+{
+	int tries;
+
+	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&v->started, 10 * HZ), 0);
+	for (tries = 1000; !READ_ONCE(task->__state) && tries; tries--)
+		msleep(20);
+	KUNIT_EXPECT_FALSE(test, completion_done(&v->inside));
 }
 
 static void visitor_stop(struct task_struct *task)
@@ -414,7 +429,8 @@ static int freeze_and_meet(struct liveupdate_file_op_args *args)
 
 	m->task = visitor_start(m->test, &m->visitor, visit);
 	m->patient_task = visitor_start(m->test, &m->patient, visit_without_choice);
-	KUNIT_EXPECT_EQ(m->test, wait_for_completion_timeout(&m->visitor.inside, HZ / 10), 0);
+	visitor_waits(m->test, &m->visitor, m->task);
+	visitor_waits(m->test, &m->patient, m->patient_task);
 	if (m->kill) {
 		send_sig(SIGKILL, m->task, 1);
 		KUNIT_EXPECT_GT(m->test, wait_for_completion_timeout(&m->visitor.inside,
@@ -464,6 +480,7 @@ static int reboot(void *arg)
 	struct visitor *v = arg;
 
 	allow_kernel_signal(SIGKILL);
+	complete(&v->started);
 	v->err = luo_freeze(v->luo, true);
 	complete(&v->inside);
 	while (!kthread_should_stop())
@@ -479,7 +496,7 @@ static void reboot_that_is_killed_waits_for_nobody(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, luo_enter(&t->luo), 0);
 	task = visitor_start(test, &v, reboot);
-	KUNIT_EXPECT_EQ(test, wait_for_completion_timeout(&v.inside, HZ / 10), 0);
+	visitor_waits(test, &v, task);
 	send_sig(SIGKILL, task, 1);
 	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&v.inside, 10 * HZ), 0);
 	luo_exit(&t->luo);
@@ -498,11 +515,11 @@ static void those_behind_a_waiting_reboot_can_be_killed(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, luo_enter(&t->luo), 0);
 	reboot_task = visitor_start(test, &rebooter, reboot);
-	KUNIT_EXPECT_EQ(test, wait_for_completion_timeout(&rebooter.inside, HZ / 10), 0);
+	visitor_waits(test, &rebooter, reboot_task);
 	task = visitor_start(test, &late, visit);
-	KUNIT_EXPECT_EQ(test, wait_for_completion_timeout(&late.inside, HZ / 10), 0);
+	visitor_waits(test, &late, task);
 	send_sig(SIGKILL, task, 1);
-	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&late.inside, HZ), 0);
+	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&late.inside, 10 * HZ), 0);
 	luo_exit(&t->luo);
 	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&rebooter.inside, 10 * HZ), 0);
 	KUNIT_EXPECT_EQ(test, late.err, -EINTR);

@@ -418,7 +418,8 @@ static int freeze_and_be_asked(struct liveupdate_file_op_args *args)
 
 	KUNIT_EXPECT_FALSE(a->test, IS_ERR(task));
 	if (!IS_ERR(task))
-		KUNIT_EXPECT_GT(a->test, wait_for_completion_timeout(&a->answered, HZ), 0);
+		KUNIT_EXPECT_GT(a->test, wait_for_completion_timeout(&a->answered, 10 * HZ),
+				0);
 	return IS_ERR(task) ? PTR_ERR(task) : -EAGAIN;
 }
 

@@ -1223,7 +1223,7 @@ static void luo_test_close_files(struct luo_test *t)
 	int tries;
 
 	flush_delayed_fput();
-	for (tries = 50; atomic_read(&t->open_files) && tries; tries--)
+	for (tries = 500; atomic_read(&t->open_files) && tries; tries--)
 		msleep(20);
 }
 
