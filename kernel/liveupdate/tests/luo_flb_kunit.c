@@ -652,6 +652,7 @@ static void put_while_another_has_the_flb_does_not_wait(struct kunit *test)
 
 /* ---- modules ---- */
 
+#ifdef CONFIG_MODULE_UNLOAD
 static void flb_whose_module_goes_is_not_used(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
@@ -659,16 +660,18 @@ static void flb_whose_module_goes_is_not_used(struct kunit *test)
 	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
 	void *obj;
 
-#ifdef CONFIG_MODULE_UNLOAD
 	luo_test_take_over_flb(t, h, f);
 	t->module->state = MODULE_STATE_GOING;
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -ENODEV);
 	t->module->state = MODULE_STATE_LIVE;
 	luo_test_expect_log(t, "");
-#else
-	kunit_skip(test, "needs MODULE_UNLOAD");
-#endif
 }
+#else
+static void flb_whose_module_goes_is_not_used(struct kunit *test)
+{
+	kunit_skip(test, "needs MODULE_UNLOAD");
+}
+#endif
 
 static struct kunit_case luo_flb_cases[] = {
 	KUNIT_CASE_PARAM(flb_needs_all_operations, op_gen_params),
