@@ -280,7 +280,8 @@ char **arguments_make(const struct guest *guest, bool incoming)
 
 	if (!list.arguments)
 		return NULL;
-	add(&list, "%s", guest->program);
+	/* Whoever ends all other processes of the machine is to spare both or none. */
+	add(&list, "%s%s", *program_invocation_name == '@' ? "@" : "", guest->program);
 	for (i = 0; i < guest->argument_count; i++) {
 		ram = ram_of(guest, i);
 		if (ram)

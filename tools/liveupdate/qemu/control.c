@@ -14,6 +14,7 @@
 
 #define REQUEST_MS	2000
 #define REQUEST_LENGTH	32
+#define WAIT_MS		200
 
 int socket_address(const char *directory, const char *name, const char *what,
 		   struct sockaddr_un *address)
@@ -71,7 +72,7 @@ static int call_off(struct guest *guest)
 static int save(struct guest *guest)
 {
 	if (guest->shared->phase == PHASE_SAVED)
-		return fail("saved already");
+		return 0;
 	if (guest_open_session(guest))
 		return -1;
 	guest->shared->phase = PHASE_SAVING;
@@ -102,7 +103,26 @@ static int status(struct guest *guest)
 
 	dprintf(guest->client, "name %s\nphase %s\nqemu %d\nleader %d\nkeeper %d\n", guest->name,
 		phases[guest->shared->phase], guest->shared->qemu, getpid(), guest->keeper);
+	if (guest->shared->still > 0)
+		dprintf(guest->client, "still_ms %lld\n",
+			(long long)guest->shared->still / 1000000);
 	return 0;
+}
+
+/* As the power button of the guest. */
+static int shutdown_guest(struct guest *guest)
+{
+	struct qmp *qmp;
+	int err;
+
+	if (guest->shared->phase != PHASE_RUNNING)
+		return fail("the guest is saved: it stays");
+	qmp = qmp_open(guest);
+	if (!qmp)
+		return -1;
+	err = qmp_do(qmp, "system_powerdown", NULL);
+	qmp_close(qmp);
+	return err;
 }
 
 static int check(struct guest *guest)
@@ -118,6 +138,7 @@ static const struct request {
 	{ "save", save },
 	{ "cancel", cancel },
 	{ "status", status },
+	{ "shutdown", shutdown_guest },
 };
 
 /* The client has so long; none keeps the others out. */
@@ -173,8 +194,8 @@ void control_serve(struct guest *guest)
 
 /* ---- the client ---- */
 
-/* Prints the answer but for its last line, which is the verdict. */
-static int print_answer(FILE *in)
+/* Gives each line of the answer to take, but for its last, which is the verdict. */
+static int read_answer(FILE *in, void (*take)(const char *line, void *to), void *to)
 {
 	char line[1024], *end;
 
@@ -186,25 +207,61 @@ static int print_answer(FILE *in)
 			return 0;
 		if (!strncmp(line, "error ", 6))
 			return fail("%s", line + 6);
-		puts(line);
+		take(line, to);
 	}
 	return fail("luo-qemu ended before it answered");
 }
 
-int control_ask(const char *directory, const char *name, const char *verb)
+static int ask(const char *directory, const char *name, const char *verb,
+	       void (*take)(const char *line, void *to), void *to)
 {
 	struct sockaddr_un address;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+	int fd, err;
 	FILE *in;
 
 	if (socket_address(directory, name, "sock", &address))
 		return -1;
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return fail_errno(errno, "%s", address.sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+		err = errno;
+		if (fd >= 0)
+			close(fd);
+		return fail_errno(err, "%s", address.sun_path);
+	}
 	dprintf(fd, "%s\n", verb);
 	in = fdopen(fd, "r");
-	err = in ? print_answer(in) : fail_errno(errno, "socket");
+	err = in ? read_answer(in, take, to) : fail_errno(errno, "socket");
 	if (in)
 		fclose(in);
 	return err;
+}
+
+static void print(const char *line, void *to)
+{
+	(void)to;
+	puts(line);
+}
+
+int control_ask(const char *directory, const char *name, const char *verb)
+{
+	return ask(directory, name, verb, print, NULL);
+}
+
+static void take_leader(const char *line, void *to)
+{
+	if (sscanf(line, "leader %d", (int *)to) != 1)
+		return;
+}
+
+pid_t control_leader(const char *directory, const char *name)
+{
+	int leader = 0;
+
+	return ask(directory, name, "status", take_leader, &leader) ? 0 : leader;
+}
+
+void control_wait_end(const char *directory, const char *name)
+{
+	while (control_leader(directory, name))
+		poll(NULL, 0, WAIT_MS);
 }

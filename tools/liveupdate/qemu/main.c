@@ -117,6 +117,32 @@ static int resume_apart(const struct options *options, const char *name)
 	return len == 1 ? 0 : fail("not resumed");
 }
 
+/*
+ * For a service, which does not know whether the guest came with an update. One
+ * that did is not started anew even if it can't be resumed; one whose agent was
+ * ended has a keeper by now, which the manager is told of.
+ */
+static int start(const struct options *options, const char *name)
+{
+	char session[LIVEUPDATE_SESSION_NAME_LENGTH];
+	pid_t leader = control_leader(options->directory, name);
+	int waits;
+
+	if (leader) {
+		notify_ready(leader);
+		return 0;
+	}
+	snprintf(session, sizeof(session), SESSION_PREFIX "%s", name);
+	waits = device_has_session(session);
+	if (waits < 0)
+		return -1;
+	if (waits)
+		return resume_one(options, name, -1);
+	if (!options->argument_count)
+		return fail("no session of it waits, and there are no arguments for QEMU");
+	return run(options, name);
+}
+
 static void free_names(char **names)
 {
 	char **name;
@@ -206,6 +232,29 @@ static int save(const struct options *options, const char *name)
 	return options->all ? save_all(options) : control_ask(options->directory, name, "save");
 }
 
+static int shut_down(const struct options *options, const char *name)
+{
+	if (control_ask(options->directory, name, "shutdown"))
+		return -1;
+	control_wait_end(options->directory, name);
+	return 0;
+}
+
+/* Guests that wait to be resumed. */
+static int list(const struct options *options, const char *name)
+{
+	char **names = names_of_sessions(), **one;
+
+	(void)options;
+	(void)name;
+	if (!names)
+		return -1;
+	for (one = names; *one; one++)
+		puts(*one);
+	free_names(names);
+	return 0;
+}
+
 static int status(const struct options *options, const char *name)
 {
 	return ask(options, name, "status");
@@ -215,13 +264,28 @@ static const struct verb {
 	const char *name;
 	const char *help;
 	int (*run)(const struct options *options, const char *name);
+	bool starts_qemu;
+	bool takes_all;
+	bool takes_none;
 } verbs[] = {
-	{ "run", "start QEMU with these arguments, and serve the guest until it ends", run },
-	{ "check", "can the guest be saved? It does not stop", check },
-	{ "save", "stop the guest and put it into a session, for the next kernel", save },
-	{ "cancel", "no update after all: a saved guest goes on", cancel },
-	{ "resume", "in the next kernel: the guest goes on, and is served", resume },
-	{ "status", "how the guest is, as lines of KEY VALUE", status },
+	{ .name = "run", .run = run, .starts_qemu = true,
+	  .help = "start QEMU with these arguments, and serve the guest until it ends" },
+	{ .name = "start", .run = start, .starts_qemu = true,
+	  .help = "resume the guest if it waits for that, or else run it" },
+	{ .name = "check", .run = check, .takes_all = true,
+	  .help = "can the guest be saved? It does not stop" },
+	{ .name = "save", .run = save, .takes_all = true,
+	  .help = "stop the guest and put it into a session, for the next kernel" },
+	{ .name = "cancel", .run = cancel, .takes_all = true,
+	  .help = "no update after all: a saved guest goes on" },
+	{ .name = "resume", .run = resume, .takes_all = true,
+	  .help = "in the next kernel: the guest goes on, and is served" },
+	{ .name = "list", .run = list, .takes_none = true,
+	  .help = "guests that wait to be resumed, a line for each" },
+	{ .name = "shutdown", .run = shut_down,
+	  .help = "press the guest's power button, and wait until it is off" },
+	{ .name = "status", .run = status, .takes_all = true,
+	  .help = "how the guest is, as lines of KEY VALUE" },
 };
 
 static int print_help(void)
@@ -229,10 +293,12 @@ static int print_help(void)
 	size_t i;
 
 	printf("Keep guests of QEMU across an update of the host's kernel.\n\n"
-	       "Usage: luo-qemu [OPTION]... run NAME -- QEMU-ARGUMENT...\n"
-	       "       luo-qemu [OPTION]... check|save|cancel|resume|status NAME|--all\n\nVerbs:\n");
+	       "Usage: luo-qemu [OPTION]... run|start NAME -- QEMU-ARGUMENT...\n"
+	       "       luo-qemu [OPTION]... check|save|cancel|resume|status NAME|--all\n"
+	       "       luo-qemu [OPTION]... shutdown NAME\n"
+	       "       luo-qemu [OPTION]... list\n\nVerbs:\n");
 	for (i = 0; i < ARRAY_SIZE(verbs); i++)
-		printf("  %-7s %s\n", verbs[i].name, verbs[i].help);
+		printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
 	printf("\nOptions:\n"
 	       "  --qemu PROGRAM    " PROGRAM ", or what the guest was started with\n"
 	       "  --directory DIR   where sockets are (" DIRECTORY ")\n"
@@ -304,13 +370,15 @@ static int take_verb(int argc, char **argv, struct options *options)
 		name = argv[optind++];
 	if (optind < argc)
 		return usage("unexpected argument", argv[optind]);
-	if (options->all && (verb->run == run || name))
+	if (options->all && (!verb->takes_all || name))
 		return usage("no --all with", name ?: verb->name);
-	if (!name && !options->all)
+	if (name && verb->takes_none)
+		return usage("unexpected argument", name);
+	if (!name && !options->all && !verb->takes_none)
 		return usage("no guest named to", verb->name);
 	if (name && !is_name(name))
 		return usage("not 1 to 48 letters, digits, - _ . or @", name);
-	if (options->arguments && verb->run != run)
+	if (options->arguments && !verb->starts_qemu)
 		return usage("no arguments for QEMU with", verb->name);
 	return finish(verb, options, name);
 }

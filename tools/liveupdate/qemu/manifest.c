@@ -53,10 +53,11 @@ int manifest_write(struct guest *guest)
 
 	if (state_digest(guest, &guest->state_bytes, &guest->digest))
 		return -1;
-	manifest = json_pack("{s:i, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:o}",
+	manifest = json_pack("{s:i, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:o, s:o}",
 			     "version", MANIFEST_VERSION,
 			     "qemu", guest->program, "qemu_version", guest->version,
 			     "machine", guest->shared->machine, "ran", guest->shared->ran,
+			     "stopped", (json_int_t)guest->shared->stopped,
 			     "state_bytes", (json_int_t)guest->state_bytes,
 			     "state_digest", (json_int_t)guest->digest,
 			     "arguments", arguments_json(guest), "memory", rams_json(guest));
@@ -119,6 +120,8 @@ static int take(struct guest *guest, json_t *manifest)
 			"arguments", &arguments, "memory", &memory))
 		return fail("the manifest is damaged");
 	guest->shared->ran = ran;
+	/* Older ones do not have it. */
+	guest->shared->stopped = json_integer_value(json_object_get(manifest, "stopped"));
 	guest->state_bytes = bytes;
 	guest->digest = digest;
 	/* --qemu names another. */

@@ -39,13 +39,11 @@ char **names_of_sessions(void)
 {
 	struct liveupdate_session_entry entries[ENTRIES];
 	struct names names = { .list = calloc(1, sizeof(char *)) };
-	int dev = liveupdate_open(), count, i;
+	int dev = device_open(), count, i;
 	uint64_t cursor = 0;
 
-	if (dev < 0) {
-		fail("%s: %s", LIVEUPDATE_DEVICE, device_error(dev));
+	if (dev < 0)
 		return NULL;
-	}
 	while ((count = liveupdate_list_sessions(dev, &cursor, entries, ENTRIES)) > 0) {
 		for (i = 0; i < count; i++) {
 			const char *name = (const char *)entries[i].name + strlen(SESSION_PREFIX);

@@ -24,7 +24,7 @@ static void exec_qemu(const struct guest *guest, char **arguments, int said)
 		fcntl(guest->rams[i].fd, F_SETFD, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execvp(arguments[0], arguments);
+	execvp(guest->program, arguments);
 	err = errno;
 	if (write(said, &err, sizeof(err)) != sizeof(err))
 		_exit(2);

@@ -61,6 +61,10 @@ struct shared {
 	bool ran;
 	/* What an alias as `q35' meant when it was saved. */
 	char machine[64];
+	/* CLOCK_REALTIME when it stopped, in nanoseconds; 0 if it did not. */
+	int64_t stopped;
+	/* How long it stood still the last time, in nanoseconds; 0 if it never did. */
+	int64_t still;
 };
 
 struct guest {
@@ -86,6 +90,8 @@ struct guest {
 	int control, client;
 	/* Told once the guest runs; -1 if nobody waits. */
 	int ready;
+	/* So was the service manager. */
+	bool told;
 };
 
 /* ---- report.c: why a call failed, kept for whoever reports it ---- */
@@ -177,6 +183,18 @@ int guest_claim(struct guest *guest);
 int ram_make(struct guest *guest);
 int memfd_make(const char *name, unsigned int flags);
 
+/* ---- device.c ---- */
+
+/* Open the device, in turn with other agents. */
+int device_open(void);
+/* Returns 1 if such a session came from the previous kernel, 0 if not, or -1. */
+int device_has_session(const char *name);
+
+/* ---- notify.c ---- */
+
+/* Tell the service manager that started us, if one did, who leads. */
+void notify_ready(pid_t leader);
+
 /* ---- names.c ---- */
 
 /* Guests that wait for an agent, and guests that have one. */
@@ -190,6 +208,10 @@ int control_listen(struct guest *guest);
 void control_serve(struct guest *guest);
 /* The client's side. Returns an exit status. */
 int control_ask(const char *directory, const char *name, const char *verb);
+/* The process that leads a guest, 0 if none does. */
+pid_t control_leader(const char *directory, const char *name);
+/* Returns once nobody leads the guest any more. */
+void control_wait_end(const char *directory, const char *name);
 /* The path of a socket of the guest, in a buffer of the caller's. */
 struct sockaddr_un;
 int socket_address(const char *directory, const char *name, const char *what,

@@ -76,10 +76,10 @@ static int check_state(const struct guest *guest)
 
 static int claim(struct guest *guest)
 {
-	int dev = liveupdate_open();
+	int dev = device_open();
 
 	if (dev < 0)
-		return fail("%s: %s", LIVEUPDATE_DEVICE, device_error(dev));
+		return -1;
 	guest->session = liveupdate_claim_session(dev, guest->session_name);
 	close(dev);
 	return guest->session >= 0 ? 0 :

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "qemu.h"
@@ -52,10 +53,10 @@ static int preserve(struct guest *guest, int fd, uint64_t token, const char *wha
 
 int guest_open_session(struct guest *guest)
 {
-	int dev = liveupdate_open();
+	int dev = device_open();
 
 	if (dev < 0)
-		return fail("%s: %s", LIVEUPDATE_DEVICE, device_error(dev));
+		return -1;
 	guest->session = liveupdate_create_session(dev, guest->session_name);
 	close(dev);
 	return guest->session >= 0 ? 0 :
@@ -103,6 +104,15 @@ int guest_check(struct guest *guest)
 	return err;
 }
 
+/* The one clock that two kernels have in common. */
+static int64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_REALTIME, &time);
+	return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
 static int stop_guest(struct guest *guest, struct qmp *qmp)
 {
 	json_t *status = qmp_ask(qmp, "query-status", NULL, -1);
@@ -122,6 +132,7 @@ static int stop_guest(struct guest *guest, struct qmp *qmp)
 		return -1;
 	if (!*guest->shared->machine)
 		return fail("QEMU does not tell the type of its machine");
+	guest->shared->stopped = now();
 	return qmp_do(qmp, "stop", NULL);
 }
 
@@ -169,6 +180,9 @@ static int let_run(struct guest *guest)
 		return -1;
 	err = qmp_do(qmp, "cont", NULL);
 	qmp_close(qmp);
+	if (!err && guest->shared->stopped)
+		guest->shared->still = now() - guest->shared->stopped;
+	guest->shared->stopped = 0;
 	return err;
 }
 

@@ -81,26 +81,54 @@ static int retrieve_session(struct liveupdate_ioctl_retrieve_session *arg)
 	return arg->fd < 0 ? -1 : 0;
 }
 
-static int list_sessions(struct liveupdate_ioctl_list_sessions *arg)
+/* One that nobody holds has ended. */
+static bool is_held(const char *dir, const char *name)
 {
-	struct liveupdate_session_entry *entries = (void *)(uintptr_t)arg->entries;
-	char path[PATH_MAX];
+	char path[2 * PATH_MAX];
+	bool held;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s/lock", dir, name);
+	fd = real_open(path, O_RDWR | O_CLOEXEC);
+	held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB);
+	if (fd >= 0)
+		close(fd);
+	return held;
+}
+
+static uint32_t list_way(struct liveupdate_session_entry *entries, uint32_t max, bool outgoing)
+{
 	struct dirent *entry;
+	char path[PATH_MAX];
 	uint32_t count = 0;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/incoming", getenv("FAKE_LIVEUPDATE"));
-	dir = arg->cursor ? NULL : opendir(path);
-	while (dir && count < arg->count && (entry = readdir(dir))) {
-		if (*entry->d_name == '.')
+	snprintf(path, sizeof(path), "%s/%s", getenv("FAKE_LIVEUPDATE"),
+		 outgoing ? "outgoing" : "incoming");
+	dir = opendir(path);
+	while (dir && count < max && (entry = readdir(dir))) {
+		if (*entry->d_name == '.' || (outgoing && !is_held(path, entry->d_name)))
 			continue;
 		memset(&entries[count], 0, sizeof(*entries));
-		entries[count].state = LIVEUPDATE_SESSION_STATE_INCOMING;
+		entries[count].state = outgoing ? LIVEUPDATE_SESSION_STATE_OUTGOING :
+				       LIVEUPDATE_SESSION_STATE_INCOMING;
 		strncpy((char *)entries[count++].name, entry->d_name,
 			LIVEUPDATE_SESSION_NAME_LENGTH - 1);
 	}
 	if (dir)
 		closedir(dir);
+	return count;
+}
+
+static int list_sessions(struct liveupdate_ioctl_list_sessions *arg)
+{
+	struct liveupdate_session_entry *entries = (void *)(uintptr_t)arg->entries;
+	uint32_t count = 0;
+
+	if (!arg->cursor) {
+		count = list_way(entries, arg->count, true);
+		count += list_way(entries + count, arg->count - count, false);
+	}
 	arg->count = count;
 	arg->cursor = 1;
 	return 0;
@@ -175,7 +203,10 @@ static int session_ioctl(char path[PATH_MAX], unsigned long command, void *arg)
 
 static int get_info(struct liveupdate_ioctl_get_info *info)
 {
+	const char *number = getenv("FAKE_NUMBER");
+
 	info->features = LIVEUPDATE_FEATURE_KEEP_ON_CLOSE;
+	info->number = number ? strtoull(number, NULL, 0) : 0;
 	return 0;
 }
 
@@ -209,6 +240,16 @@ int ioctl(int fd, unsigned long command, ...)
 		session_ioctl(path, command, arg) : device_ioctl(command, arg);
 }
 
+/* FAKE_BUSY=N: N times another process has the device. */
+static bool is_busy(void)
+{
+	static int times = -1;
+
+	if (times < 0)
+		times = getenv("FAKE_BUSY") ? atoi(getenv("FAKE_BUSY")) : 0;
+	return times && times--;
+}
+
 int open(const char *path, int flags, ...)
 {
 	va_list arguments;
@@ -217,6 +258,8 @@ int open(const char *path, int flags, ...)
 	va_start(arguments, flags);
 	mode = va_arg(arguments, mode_t);
 	va_end(arguments);
+	if (!strcmp(path, LIVEUPDATE_DEVICE) && is_busy())
+		return answer(EBUSY);
 	if (!strcmp(path, LIVEUPDATE_DEVICE))
 		return real_open(getenv("FAKE_LIVEUPDATE"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return real_open(path, flags, mode);
