@@ -24,6 +24,13 @@ struct phase {
 	unsigned long long ns;
 };
 
+struct blackout {
+	struct phase phases[PHASES];
+	int count;
+	bool known;
+	unsigned long long total;
+};
+
 /* In the order of time; others that a kernel may have stand behind these. */
 static const char * const order[] = {
 	"freeze", "jump", "setup", "map", "boot", "luo", "open",
@@ -86,24 +93,38 @@ static int read_phases(struct phase phases[PHASES])
 	return count;
 }
 
-static void print_json(const struct phase *phases, int count, unsigned long long total)
+static int read_blackout(struct blackout *blackout)
+{
+	int count = read_phases(blackout->phases), i;
+
+	blackout->known = false;
+	blackout->total = 0;
+	if (count < 0)
+		return count;
+	blackout->count = count;
+	for (i = 0; i < count; i++) {
+		blackout->known |= blackout->phases[i].known;
+		blackout->total += blackout->phases[i].ns;
+	}
+	return 0;
+}
+
+static void put_json(const struct blackout *blackout)
 {
 	int i;
 
-	json_open(NULL, '{');
 	json_open("phases", '[');
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < blackout->count; i++) {
 		json_open(NULL, '{');
-		json_text("name", phases[i].name, PHASE_LENGTH);
-		if (phases[i].known)
-			json_number("ns", phases[i].ns);
+		json_text("name", blackout->phases[i].name, PHASE_LENGTH);
+		if (blackout->phases[i].known)
+			json_number("ns", blackout->phases[i].ns);
 		else
 			json_null("ns");
 		json_close('}');
 	}
 	json_close(']');
-	json_number("total_ns", total);
-	json_close('}');
+	json_number("total_ns", blackout->total);
 }
 
 static void print_ms(const char *name, unsigned long long ns)
@@ -111,40 +132,47 @@ static void print_ms(const char *name, unsigned long long ns)
 	printf("%-10s %12llu.%03llu\n", name, ns / 1000000, ns / 1000 % 1000);
 }
 
-static void print_table(const struct context *ctx, const struct phase *phases,
-			int count, unsigned long long total)
+static void print_table(const struct context *ctx, const struct blackout *blackout)
 {
 	int i;
 
 	if (ctx->header)
 		printf("%-10s %16s\n", "PHASE", "MS");
-	for (i = 0; i < count; i++) {
-		if (phases[i].known)
-			print_ms(phases[i].name, phases[i].ns);
+	for (i = 0; i < blackout->count; i++) {
+		if (blackout->phases[i].known)
+			print_ms(blackout->phases[i].name, blackout->phases[i].ns);
 		else
-			printf("%-10s %16s\n", phases[i].name, "-");
+			printf("%-10s %16s\n", blackout->phases[i].name, "-");
 	}
-	print_ms("total", total);
+	print_ms("total", blackout->total);
+}
+
+void put_blackout(const struct context *ctx)
+{
+	struct blackout blackout;
+
+	if (read_blackout(&blackout) || !blackout.known)
+		return;
+	if (ctx->json)
+		put_json(&blackout);
+	else
+		print_table(ctx, &blackout);
 }
 
 int show_blackout(struct context *ctx, const char *name)
 {
-	struct phase phases[PHASES];
-	int count = read_phases(phases), known = 0, i;
-	unsigned long long total = 0;
+	struct blackout blackout;
+	int err = read_blackout(&blackout);
 
 	(void)name;
-	if (count < 0)
-		return fail_errno(ctx, BLACKOUT, count);
-	for (i = 0; i < count; i++) {
-		known += phases[i].known;
-		total += phases[i].ns;
-	}
-	if (!known)
+	if (err)
+		return fail_errno(ctx, BLACKOUT, err);
+	if (!blackout.known)
 		return fail(ctx, BLACKOUT, NO_TIMES);
 	if (ctx->json)
-		print_json(phases, count, total);
-	else
-		print_table(ctx, phases, count, total);
+		json_open(NULL, '{');
+	put_blackout(ctx);
+	if (ctx->json)
+		json_close('}');
 	return EXIT_DONE;
 }

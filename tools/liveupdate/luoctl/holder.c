@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -76,27 +77,101 @@ static void name_process(const char *pid, char holder[HOLDER_LENGTH])
 		 escape(shown, sizeof(shown), comm, sizeof(comm)), pid);
 }
 
-bool find_holder(const char *name, char holder[HOLDER_LENGTH])
+/* Only processes that suit are looked at; holder may be NULL. */
+static bool find(const struct wanted *wanted, bool (*suits)(const char *pid),
+		 char holder[HOLDER_LENGTH])
 {
-	struct wanted wanted = { .session = name };
+	DIR *processes = opendir("/proc");
 	struct dirent *entry;
 	bool found = false;
-	struct stat st;
-	DIR *processes;
 
-	if (!name && stat(LIVEUPDATE_DEVICE, &st))
-		return false;
-	if (!name)
-		wanted.device = st.st_rdev;
-	processes = opendir("/proc");
 	while (processes && !found && (entry = readdir(processes))) {
 		found = isdigit((unsigned char)entry->d_name[0]) &&
-			atoi(entry->d_name) != getpid() &&
-			has_open(entry->d_name, &wanted);
-		if (found)
+			has_open(entry->d_name, wanted) && suits(entry->d_name);
+		if (found && holder)
 			name_process(entry->d_name, holder);
 	}
 	if (processes)
 		closedir(processes);
 	return found;
+}
+
+static bool is_another(const char *pid)
+{
+	return atoi(pid) != getpid();
+}
+
+bool find_holder(const char *name, char holder[HOLDER_LENGTH])
+{
+	struct wanted wanted = { .session = name };
+	struct stat st;
+
+	if (!name && stat(LIVEUPDATE_DEVICE, &st))
+		return false;
+	if (!name)
+		wanted.device = st.st_rdev;
+	return find(&wanted, is_another, holder);
+}
+
+/* ---- the end of services ---- */
+
+#define CGROUPS		"/sys/fs/cgroup"
+#define SPARED		"survive_final_kill_signal"
+
+static bool cgroup_is_spared(const char *pid)
+{
+	char proc[sizeof("/proc//cgroup") + NAME_MAX], line[PATH_MAX] = "", path[PATH_MAX + 32], is;
+	FILE *file;
+
+	snprintf(proc, sizeof(proc), "/proc/%s/cgroup", pid);
+	file = fopen(proc, "re");
+	while (file && fgets(line, sizeof(line), file) && strncmp(line, "0::", 3))
+		;
+	if (file)
+		fclose(file);
+	line[strcspn(line, "\n")] = '\0';
+	if (strncmp(line, "0::/", 4))
+		return false;
+	snprintf(path, sizeof(path), CGROUPS "%s", line + 3);
+	return (getxattr(path, "user." SPARED, &is, 1) == 1 ||
+		getxattr(path, "trusted." SPARED, &is, 1) == 1) && is == '1';
+}
+
+static bool name_is_spared(const char *pid)
+{
+	char path[sizeof("/proc//cmdline") + NAME_MAX];
+	struct stat st;
+	FILE *file;
+	int first;
+
+	snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	first = getc(file);
+	if (fstat(fileno(file), &st))
+		first = EOF;
+	fclose(file);
+	return first == '@' && !st.st_uid;
+}
+
+/* PID 1 keeps its sessions by itself, if it has any. */
+static bool is_spared(const char *pid)
+{
+	return atoi(pid) == 1 || name_is_spared(pid) || cgroup_is_spared(pid);
+}
+
+bool process_is_spared(pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	return is_spared(text);
+}
+
+bool session_is_spared(const char *name)
+{
+	struct wanted wanted = { .session = name };
+
+	return find(&wanted, is_spared, NULL);
 }

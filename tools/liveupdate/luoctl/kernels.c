@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -187,47 +186,24 @@ int check_image(struct context *ctx, const char *path)
 
 #define KEXEC_OPTIONS	60
 
-static void exec_kexec(struct context *ctx, const char *path, int options)
+int run_kexec(const struct context *ctx, const char *path)
 {
-	char *argv[KEXEC_OPTIONS + 5] = { "kexec", "-s", "-l", (char *)path };
-
-	memcpy(argv + 4, ctx->more, options * sizeof(argv[0]));
-	execvp(argv[0], argv);
-	_exit(fail(ctx, "kexec", errno == ENOENT ?
-		   "not found: install kexec-tools" : strerror(errno)));
-}
-
-static int run_kexec(struct context *ctx, const char *path)
-{
-	int options = 0, status;
-	char reason[64];
-	pid_t pid;
+	const char *argv[KEXEC_OPTIONS + 5] = { "kexec", "-s", "-l", path };
+	int options = 0;
 
 	while (ctx->more[options])
 		options++;
 	if (options > KEXEC_OPTIONS)
 		return fail(ctx, path, "too many options for kexec");
-	pid = fork();
-	if (!pid)
-		exec_kexec(ctx, path, options);
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return fail_errno(ctx, "kexec", -errno);
-	/* It has said why. */
-	if (WIFEXITED(status) && WEXITSTATUS(status) <= EXIT_FAILED)
-		return WEXITSTATUS(status);
-	snprintf(reason, sizeof(reason), WIFEXITED(status) ?
-		 "kexec failed with exit code %d" : "kexec was ended by signal %d",
-		 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-	return fail(ctx, path, reason);
+	memcpy(argv + 4, ctx->more, options * sizeof(argv[0]));
+	return run_program(ctx, path, argv, "kexec-tools");
 }
 
-/* The file of an option of kexec that names an initrd, or NULL. */
-static const char *initrd_of(char **option)
+const char *option_value(char **option, const char * const *names, size_t count)
 {
-	static const char * const names[] = { "--initrd", "--ramdisk" };
 	size_t i, len;
 
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
+	for (i = 0; i < count; i++) {
 		len = strlen(names[i]);
 		if (strncmp(*option, names[i], len))
 			continue;
@@ -241,11 +217,12 @@ static const char *initrd_of(char **option)
 
 static uint64_t initrd_bytes(char **option)
 {
+	static const char * const names[] = { "--initrd", "--ramdisk" };
 	const char *path;
 	struct stat st;
 
 	for (; *option; option++) {
-		path = initrd_of(option);
+		path = option_value(option, names, ARRAY_SIZE(names));
 		/* One that is not there is for kexec to name. */
 		if (path && !stat(path, &st))
 			return st.st_size;
@@ -270,7 +247,7 @@ static int check_room(struct context *ctx, const char *path, const struct image 
 	return fail(ctx, path, reason);
 }
 
-int load_image(struct context *ctx, const char *path)
+int check_load(struct context *ctx, const char *path)
 {
 	struct formats needed = {};
 	struct image image = {};
@@ -282,7 +259,12 @@ int load_image(struct context *ctx, const char *path)
 	status = find_held(ctx, &needed);
 	if (status == EXIT_DONE)
 		status = compare(ctx, path, &image.formats, &needed);
-	if (status == EXIT_DONE)
-		status = check_room(ctx, path, &image);
+	return status == EXIT_DONE ? check_room(ctx, path, &image) : status;
+}
+
+int load_image(struct context *ctx, const char *path)
+{
+	int status = check_load(ctx, path);
+
 	return status == EXIT_DONE ? run_kexec(ctx, path) : status;
 }

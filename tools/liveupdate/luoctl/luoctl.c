@@ -102,6 +102,12 @@ static const struct verb {
 	{ .name = "load", .argument_help = "IMAGE",
 	  .help = "load that kernel by kexec if it can",
 	  .argument = ARGUMENT_NEEDED_AND_MORE, .run = load_image },
+	{ .name = "update", .argument_help = "IMAGE",
+	  .help = "check, load, save the guests, jump into that kernel",
+	  .argument = ARGUMENT_NEEDED_AND_MORE, .dry_run = true, .run = update_kernel },
+	{ .name = "status", .argument_help = "",
+	  .help = "after an update: what came back, its cost, what is left to finish",
+	  .needs_device = true, .json = true, .run = show_status },
 	{ .name = "state", .argument_help = "",
 	  .help = "normal, frozen or updated", .json = true, .run = show_state },
 	{ .name = "blackout", .argument_help = "",
@@ -124,13 +130,13 @@ static void print_help(void)
 	printf("Show and end live update sessions, check the next kernel.\n\n");
 	printf("Usage: luoctl [OPTION]... VERB [NAME]\n"
 	       "       luoctl check IMAGE [FORMAT]...\n"
-	       "       luoctl load IMAGE [-- KEXEC-OPTION...]\n\nVerbs:\n");
+	       "       luoctl load|update IMAGE [-- KEXEC-OPTION...]\n\nVerbs:\n");
 	for (i = 0; i < ARRAY_SIZE(verbs); i++)
 		print_verb(&verbs[i]);
 	printf("\nOptions:\n"
 	       "  --json       output as JSON, times in nanoseconds\n"
 	       "  --no-header  no line of column names\n"
-	       "  --dry-run    finish, abandon: list only\n"
+	       "  --dry-run    finish, abandon: list only; update: check only\n"
 	       "  --version    the version of luoctl\n"
 	       "  --help       this text\n"
 	       "Exit codes: 0 done, 1 failed, 2 usage. See luoctl(8).\n");
@@ -159,11 +165,11 @@ static int show_version(struct context *ctx, const char *name)
 }
 
 /* Our options have no values: the verb is the first word that is none. */
-static bool is_load(char **argv)
+static bool runs_kexec(char **argv)
 {
 	while (*++argv && **argv == '-')
 		;
-	return *argv && !strcmp(*argv, "load");
+	return *argv && (!strcmp(*argv, "load") || !strcmp(*argv, "update"));
 }
 
 static int fail_device(struct context *ctx, int err)
@@ -240,7 +246,7 @@ static int take_options(int argc, char **argv, struct context *ctx, const struct
 			*verb = &help;
 			break;
 		default:
-			return option_usage(argv, option, is_load(argv) ?
+			return option_usage(argv, option, runs_kexec(argv) ?
 					    "put options for kexec behind `--'" : NULL);
 		}
 	}

@@ -123,7 +123,7 @@ int show_info(struct context *ctx, const char *name)
 
 /* ---- lists ---- */
 
-static void print_session(const struct context *ctx, const struct liveupdate_session_entry *entry)
+void print_session(const struct context *ctx, const struct liveupdate_session_entry *entry)
 {
 	char shown[ESCAPED(LIVEUPDATE_SESSION_NAME_LENGTH)];
 
@@ -140,6 +140,31 @@ static void print_session(const struct context *ctx, const struct liveupdate_ses
 	       (unsigned long long)entry->files, shown);
 }
 
+void print_session_header(const struct context *ctx)
+{
+	if (ctx->header)
+		printf("%-10s %8s  %s\n", "STATE", "FILES", "SESSION");
+}
+
+int each_session(const struct context *ctx, int dev, bool outgoing, take_session take, void *to)
+{
+	struct liveupdate_session_entry entries[ENTRIES];
+	int count, total = 0, i;
+	uint64_t cursor = 0;
+	bool goes_out;
+
+	while ((count = liveupdate_list_sessions(dev, &cursor, entries, ENTRIES)) > 0) {
+		for (i = 0; i < count; i++) {
+			goes_out = entries[i].state == LIVEUPDATE_SESSION_STATE_OUTGOING;
+			if (goes_out != outgoing)
+				continue;
+			take(ctx, &entries[i], to);
+			total++;
+		}
+	}
+	return count ?: total;
+}
+
 static int list_sessions(struct context *ctx)
 {
 	struct liveupdate_session_entry entries[ENTRIES];
@@ -149,8 +174,8 @@ static int list_sessions(struct context *ctx)
 	if (ctx->json) {
 		json_open(NULL, '{');
 		json_open("sessions", '[');
-	} else if (ctx->header) {
-		printf("%-10s %8s  %s\n", "STATE", "FILES", "SESSION");
+	} else {
+		print_session_header(ctx);
 	}
 	for (;;) {
 		count = liveupdate_list_sessions(ctx->dev, &cursor, entries, ENTRIES);
