@@ -37,6 +37,29 @@ static bool is_served(const struct sockaddr_un *address)
 	return served;
 }
 
+bool control_has_guest(const char *directory, const char *name)
+{
+	static const char * const what[] = { "sock", "qmp" };
+	struct sockaddr_un address;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(what); i++) {
+		if (!socket_address(directory, name, what[i], &address) && is_served(&address))
+			return true;
+	}
+	return false;
+}
+
+void control_end(struct guest *guest)
+{
+	struct sockaddr_un address;
+
+	if (!socket_address(guest->directory, guest->name, "sock", &address))
+		unlink(address.sun_path);
+	close(guest->control);
+	guest->control = -1;
+}
+
 int control_listen(struct guest *guest)
 {
 	struct sockaddr_un address;

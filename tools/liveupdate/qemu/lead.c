@@ -101,6 +101,8 @@ int lead(struct guest *guest)
 
 	if (signals < 0)
 		return fail_errno(errno, "signalfd");
+	/* A client that does not wait for its answer ends nobody. */
+	signal(SIGPIPE, SIG_IGN);
 	for (;;) {
 		keep(guest);
 		if (guest->shared->phase >= PHASE_LOADING) {
@@ -117,5 +119,6 @@ int lead(struct guest *guest)
 	}
 	keeper_dismiss(guest);
 	qemu_end(guest, SIGTERM);
+	control_end(guest);
 	return 0;
 }

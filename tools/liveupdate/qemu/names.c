@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +57,20 @@ char **names_of_sessions(void)
 	return names.list;
 }
 
+/* Sockets outlive an agent that was killed. */
+static void add_guest(struct names *names, const char *directory, const char *file)
+{
+	size_t len = strlen(file);
+	char name[NAME_MAX_BYTES + 1];
+
+	if (len <= strlen(SOCKET) || len - strlen(SOCKET) > NAME_MAX_BYTES ||
+	    strcmp(file + len - strlen(SOCKET), SOCKET))
+		return;
+	snprintf(name, sizeof(name), "%.*s", (int)(len - strlen(SOCKET)), file);
+	if (control_has_guest(directory, name))
+		add_name(names, name, strlen(name));
+}
+
 char **names_of_sockets(const char *directory)
 {
 	struct names names = { .list = calloc(1, sizeof(char *)) };
@@ -63,12 +78,8 @@ char **names_of_sockets(const char *directory)
 	struct dirent *entry;
 
 	/* No guest ran yet. */
-	while (dir && (entry = readdir(dir))) {
-		size_t len = strlen(entry->d_name);
-
-		if (len > strlen(SOCKET) && !strcmp(entry->d_name + len - strlen(SOCKET), SOCKET))
-			add_name(&names, entry->d_name, len - strlen(SOCKET));
-	}
+	while (dir && (entry = readdir(dir)))
+		add_guest(&names, directory, entry->d_name);
 	if (dir)
 		closedir(dir);
 	return names.list;

@@ -22,6 +22,7 @@ static void exec_qemu(const struct guest *guest, char **arguments, int said)
 
 	for (i = 0; i < guest->ram_count; i++)
 		fcntl(guest->rams[i].fd, F_SETFD, 0);
+	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execvp(guest->program, arguments);

@@ -204,6 +204,9 @@ char **names_of_sockets(const char *directory);
 /* ---- control.c ---- */
 
 int control_listen(struct guest *guest);
+void control_end(struct guest *guest);
+/* Whether there is an agent of the guest, or a QEMU that lost its own. */
+bool control_has_guest(const char *directory, const char *name);
 /* Take a request and answer it. */
 void control_serve(struct guest *guest);
 /* The client's side. Returns an exit status. */
