@@ -61,8 +61,6 @@ int luo_file_set_read(struct liveupdate_session *session)
 	err = luo_chain_take_over(&files->chain, files->count);
 	if (err)
 		return err;
-	if (files->chain.count != files->count)
-		return -EBADMSG;
 
 	list_for_each_entry(block, &files->chain.blocks, node) {
 		for (i = 0; i < block->ser->count; i++) {

@@ -88,12 +88,13 @@ struct luo_chain {
 
 void luo_chain_init(struct luo_chain *chain, const struct luo_memory *memory,
 		    u32 record_size, u64 incoming);
-int luo_chain_take_over(struct luo_chain *chain, u64 max_records);
+int luo_chain_take_over(struct luo_chain *chain, u64 records);
 u64 luo_chain_first(struct luo_chain *chain);
 int luo_chain_add(struct luo_chain *chain, struct luo_slot *slot);
 void luo_chain_remove(struct luo_chain *chain, struct luo_slot *slot);
 u64 luo_chain_drop_unowned(struct luo_chain *chain);
 void luo_chain_free(struct luo_chain *chain);
+void luo_chain_forget(struct luo_chain *chain);
 void *luo_block_record(const struct luo_chain *chain,
 		       const struct luo_block *block, u32 index);
 void *luo_slot_record(const struct luo_chain *chain, const struct luo_slot *slot);

@@ -80,17 +80,56 @@ static int luo_chain_cut(struct luo_chain *chain)
 	return -EBADMSG;
 }
 
-static int luo_chain_take_over_one(struct luo_chain *chain, u64 max_records)
+static const struct luo_block_ser *luo_chain_peek(const struct luo_chain *chain,
+						  u64 pa)
 {
-	const struct luo_block_ser *incoming;
+	const struct luo_block_ser *block;
+
+	block = PAGE_ALIGNED(pa) ? chain->memory->peek(pa) : NULL;
+	return block && block->count <= chain->per_block ? block : NULL;
+}
+
+/*
+ * What holds no record may be anybody's page of zeros, of which memory is full:
+ * nobody claims it, so nobody frees it. A chain may be one such block.
+ */
+static bool luo_chain_is_empty(const struct luo_chain *chain)
+{
+	const struct luo_block_ser *first = luo_chain_peek(chain, chain->incoming);
+
+	return list_empty(&chain->blocks) && first && !first->count && !first->next;
+}
+
+/*
+ * Before anything is claimed: what does not fit together is not ours. Every so
+ * often a block is remembered that does not come again unless there is a cycle.
+ */
+static int luo_chain_check(const struct luo_chain *chain, u64 records)
+{
+	u64 pa = chain->incoming, remembered = 0, blocks = 0;
+	u64 count = chain->count;
+
+	while (pa) {
+		const struct luo_block_ser *block = luo_chain_peek(chain, pa);
+
+		if (!block || !block->count || pa == remembered ||
+		    block->count > records - count)
+			return -EBADMSG;
+		if (is_power_of_2(++blocks))
+			remembered = pa;
+		count += block->count;
+		pa = block->next;
+		cond_resched();
+	}
+	return count == records ? 0 : -EBADMSG;
+}
+
+static int luo_chain_take_over_one(struct luo_chain *chain)
+{
+	const struct luo_block_ser *incoming = luo_chain_peek(chain, chain->incoming);
 	struct luo_block *block;
 
-	if (!PAGE_ALIGNED(chain->incoming))
-		return luo_chain_cut(chain);
-
-	incoming = chain->memory->peek(chain->incoming);
-	if (!incoming || incoming->count > chain->per_block ||
-	    incoming->count > max_records - chain->count)
+	if (!incoming || !incoming->count)
 		return luo_chain_cut(chain);
 
 	/* Not charged: who looks first, as at a counter in sysfs, is not the owner. */
@@ -110,21 +149,27 @@ static int luo_chain_take_over_one(struct luo_chain *chain, u64 max_records)
 
 /**
  * luo_chain_take_over - Make the previous kernel's blocks ours.
- * @chain:       Chain started with the address of its first block.
- * @max_records: No more than that can be right.
+ * @chain:   Chain started with the address of its first block.
+ * @records: Number of records there must be, or U64_MAX for as many as can be read.
  *
  * A block is claimed as it is read and can't be claimed twice, so a cycle ends
  * the walk like any other address that is no block.
  *
  * Return: 0; -ENOMEM, and another call goes on where this one stopped;
- * -EBADMSG if a block can't be read: those before it are in the chain.
+ * -EBADMSG if a block can't be read: those before it are in the chain. If the
+ * number was known and is another, no block was claimed.
  */
-int luo_chain_take_over(struct luo_chain *chain, u64 max_records)
+int luo_chain_take_over(struct luo_chain *chain, u64 records)
 {
 	int err = 0;
 
+	if (chain->incoming && luo_chain_is_empty(chain))
+		chain->incoming = 0;
+	if (records != U64_MAX && luo_chain_check(chain, records))
+		return luo_chain_cut(chain);
+
 	while (chain->incoming && !err) {
-		err = luo_chain_take_over_one(chain, max_records);
+		err = luo_chain_take_over_one(chain);
 		cond_resched();
 	}
 	return err;
@@ -219,7 +264,6 @@ static void luo_block_free(struct luo_chain *chain, struct luo_block *block)
 	kfree(block);
 }
 
-/* A block of the previous kernel may have been empty from the start. */
 static void luo_chain_trim(struct luo_chain *chain)
 {
 	struct luo_block *last;
@@ -308,6 +352,21 @@ void luo_chain_free(struct luo_chain *chain)
 
 	list_for_each_entry_safe(block, next, &chain->blocks, node)
 		luo_block_free(chain, block);
+	chain->count = 0;
+	chain->incoming = 0;
+}
+
+/**
+ * luo_chain_forget - Leave every block where it is, for ever.
+ * @chain: Chain; slots into it have no record afterwards.
+ */
+void luo_chain_forget(struct luo_chain *chain)
+{
+	struct luo_block *block, *next;
+
+	list_for_each_entry_safe(block, next, &chain->blocks, node)
+		kfree(block);
+	INIT_LIST_HEAD(&chain->blocks);
 	chain->count = 0;
 	chain->incoming = 0;
 }

@@ -532,6 +532,8 @@ static void luo_session_condemn(struct liveupdate_session *session)
 	luo_session_set_state(session, LUO_SESSION_DAMAGED);
 	WRITE_ONCE(session->files.count, 0);
 	mutex_unlock(&luo->lock);
+	/* The records, too: nobody can say whose pages they are. */
+	luo_chain_forget(&session->files.chain);
 	luo_file_set_forget(session);
 	luo_forget_incoming(luo);
 }

@@ -311,37 +311,97 @@ static void chain_taken_over_is_a_chain_of_ours(struct kunit *test)
 	luo_chain_free(&chain);
 }
 
-static void blocks_with_few_or_no_records_are_taken_over(struct kunit *test)
+static void blocks_with_few_records_are_taken_over(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 	unsigned int before = luo_test_pages(t);
 	struct luo_block_ser *blocks[PREVIOUS_BLOCKS];
 	struct luo_chain chain;
-	struct owner first, more;
+	struct owner first, second, more;
 
 	previous_blocks(test, blocks);
 	blocks[0]->count = 1;
-	blocks[1]->count = 0;
-	blocks[2]->count = 0;
+	blocks[1]->count = 1;
+	blocks[1]->next = 0;
 	chain_init(test, &chain, virt_to_phys(blocks[0]));
-	KUNIT_EXPECT_EQ(test, luo_chain_take_over(&chain, 1), 0);
-	KUNIT_EXPECT_EQ(test, chain.count, 1);
+	KUNIT_EXPECT_EQ(test, luo_chain_take_over(&chain, 2), 0);
+	KUNIT_EXPECT_EQ(test, chain.count, 2);
 
 	luo_slot_own(&first.slot, list_first_entry(&chain.blocks, struct luo_block,
+						   node), 0);
+	luo_slot_own(&second.slot, list_last_entry(&chain.blocks, struct luo_block,
 						   node), 0);
 	KUNIT_EXPECT_EQ(test, add(&chain, &more, 7), 0);
 	luo_chain_remove(&chain, &first.slot);
 	KUNIT_EXPECT_EQ(test, owner_record(&chain, &more)->token, 7);
 	luo_chain_remove(&chain, &more.slot);
+	luo_chain_remove(&chain, &second.slot);
 	KUNIT_EXPECT_EQ(test, luo_chain_first(&chain), 0);
 	KUNIT_EXPECT_EQ(test, luo_test_pages(t), before);
+}
+
+/* Memory is full of pages of zeros, and each belongs to somebody. */
+struct zeros_row {
+	const char *name;
+	unsigned int behind;
+	u64 records;
+	int err;
+};
+
+static const struct zeros_row zeros_rows[] = {
+	{ "chain of as many as there are is empty", 0, U64_MAX, 0 },
+	{ "chain of none is empty", 0, 0, 0 },
+	{ "chain of one is none", 0, 1, -EBADMSG },
+	{ "behind as many as there are", 1, U64_MAX, -EBADMSG },
+	{ "behind as many as there must be", 1, PER_BLOCK, -EBADMSG },
+	{ "behind one too few", 2, 2 * PER_BLOCK + 1, -EBADMSG },
+};
+KUNIT_ARRAY_PARAM_DESC(zeros, zeros_rows, name);
+
+static void page_of_zeros_is_nobodys_block(struct kunit *test)
+{
+	const struct zeros_row *row = test->param_value;
+	struct luo_test *t = luo_test_of(test);
+	void *zeros = luo_test_previous_page(t);
+	struct luo_block_ser *blocks[PREVIOUS_BLOCKS];
+	u64 pa = virt_to_phys(zeros);
+	struct luo_chain chain;
+
+	previous_blocks(test, blocks);
+	if (row->behind)
+		blocks[row->behind - 1]->next = pa;
+	chain_init(test, &chain, row->behind ? virt_to_phys(blocks[0]) : pa);
+	KUNIT_EXPECT_EQ(test, luo_chain_take_over(&chain, row->records), row->err);
+	KUNIT_EXPECT_EQ(test, chain.count, row->records == U64_MAX ?
+			row->behind * PER_BLOCK : 0);
+	KUNIT_EXPECT_TRUE(test, luo_test_page_is_previous(t, pa));
+	luo_chain_free(&chain);
+	KUNIT_EXPECT_TRUE(test, luo_test_page_is_previous(t, pa));
+}
+
+static void chain_that_is_left_keeps_its_blocks(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	unsigned int before = luo_test_pages(t);
+	struct luo_block_ser *blocks[PREVIOUS_BLOCKS];
+	struct luo_chain chain;
+	unsigned int i;
+
+	previous_blocks(test, blocks);
+	chain_init(test, &chain, virt_to_phys(blocks[0]));
+	KUNIT_EXPECT_EQ(test, luo_chain_take_over(&chain, PREVIOUS_RECORDS), 0);
+	luo_chain_forget(&chain);
+	KUNIT_EXPECT_EQ(test, luo_chain_first(&chain), 0);
+	KUNIT_EXPECT_EQ(test, luo_test_pages(t), before + PREVIOUS_BLOCKS);
+	for (i = 0; i < PREVIOUS_BLOCKS; i++)
+		t->luo.memory->free(blocks[i]);
 }
 
 /* @blocks_left and @records_left are what can still be believed. */
 struct damage_row {
 	const char *name;
 	void (*damage)(struct luo_block_ser *blocks[PREVIOUS_BLOCKS]);
-	u64 max_records;
+	u64 records;
 	unsigned int fail_step;
 	unsigned int blocks_left;
 };
@@ -393,8 +453,14 @@ static const struct damage_row damage_rows[] = {
 	{ "last block leads to the first", leads_back, U64_MAX, 0, 3 },
 	{ "block has one record too many", has_one_too_many, U64_MAX, 0, 1 },
 	{ "count is the largest number", has_as_many_as_can_be_said, U64_MAX, 0, 0 },
-	{ "one record more than there can be", is_sound, 2 * PER_BLOCK, 0, 2 },
-	{ "records although there can be none", is_sound, 0, 0, 0 },
+	{ "one record more than there must be", is_sound, 2 * PER_BLOCK, 0, 0 },
+	{ "one record less than there must be", is_sound, 2 * PER_BLOCK + 2, 0, 0 },
+	{ "records although there must be none", is_sound, 0, 0, 0 },
+	{ "any number of records in a circle", leads_back, U64_MAX - 1, 0, 0 },
+	{ "any number of records in one block", leads_to_itself, U64_MAX - 1, 0, 0 },
+	{ "as many records as there must be in a circle", leads_back,
+	  2 * PER_BLOCK + 1, 0, 0 },
+	{ "block of a known number can't be claimed", is_sound, 2 * PER_BLOCK + 1, 2, 1 },
 	{ "first block can't be claimed", is_sound, U64_MAX, 1, 0 },
 	{ "last block can't be claimed", is_sound, U64_MAX, 3, 2 },
 };
@@ -416,7 +482,7 @@ static void damaged_chain_ends_where_it_is_damaged(struct kunit *test)
 		count += blocks[i]->count;
 	chain_init(test, &chain, virt_to_phys(blocks[0]));
 	luo_test_fail_step(t, row->fail_step, -ENOMEM);
-	KUNIT_EXPECT_EQ(test, luo_chain_take_over(&chain, row->max_records),
+	KUNIT_EXPECT_EQ(test, luo_chain_take_over(&chain, row->records),
 			-EBADMSG);
 
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&chain.blocks), row->blocks_left);
@@ -533,7 +599,9 @@ static struct kunit_case luo_records_cases[] = {
 	KUNIT_CASE(chain_that_can_not_grow_is_as_before),
 	KUNIT_CASE(chain_that_can_not_note_a_block_is_as_before),
 	KUNIT_CASE(chain_taken_over_is_a_chain_of_ours),
-	KUNIT_CASE(blocks_with_few_or_no_records_are_taken_over),
+	KUNIT_CASE(blocks_with_few_records_are_taken_over),
+	KUNIT_CASE_PARAM(page_of_zeros_is_nobodys_block, zeros_gen_params),
+	KUNIT_CASE(chain_that_is_left_keeps_its_blocks),
 	KUNIT_CASE_PARAM(damaged_chain_ends_where_it_is_damaged, damage_gen_params),
 	KUNIT_CASE(first_address_may_be_nonsense),
 	KUNIT_CASE(block_of_two_chains_belongs_to_the_first),

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Records that lead to memory of others, and damage that two find at the same time.
+ */
+
+#include <kunit/test.h>
+#include <linux/io.h>
+#include <linux/kthread.h>
+#include <linux/sched.h>
+
+#include "luo_test.h"
+
+/* Sessions "a" to "d", each with a file of the token 1. */
+static struct luo_session_ser *hand_over_four(struct luo_test *t)
+{
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	char name[] = "a";
+
+	for (; name[0] <= 'd'; name[0]++)
+		luo_test_preserve_new(t, luo_test_create(t, name), h, 1);
+	luo_test_freeze_and_jump(t);
+	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
+	return (void *)((struct luo_block_ser *)phys_to_virt(t->luo.root->sessions) + 1);
+}
+
+static struct luo_block_ser *files_of(const struct luo_session_ser *record)
+{
+	return phys_to_virt(record->files);
+}
+
+/* ---- pages of others ---- */
+
+/* A page of zeros that is somebody else's stands where records should. */
+struct zeros_row {
+	const char *name;
+	void (*damage)(struct luo_test *t, struct luo_session_ser *records, u64 zeros);
+	int err;
+};
+
+static void zeros_are_the_files(struct luo_test *t, struct luo_session_ser *records,
+				u64 zeros)
+{
+	records[0].files = zeros;
+}
+
+static void zeros_are_no_files(struct luo_test *t, struct luo_session_ser *records,
+			       u64 zeros)
+{
+	records[0].files = zeros;
+	records[0].count = 0;
+}
+
+static void zeros_end_the_files(struct luo_test *t, struct luo_session_ser *records,
+				u64 zeros)
+{
+	files_of(&records[0])->next = zeros;
+}
+
+static void zeros_end_the_sessions(struct luo_test *t, struct luo_session_ser *records,
+				   u64 zeros)
+{
+	struct luo_block_ser *block = phys_to_virt(t->luo.root->sessions);
+
+	block->next = zeros;
+}
+
+static const struct zeros_row zeros_rows[] = {
+	{ "as files", zeros_are_the_files, -EBADMSG },
+	{ "as no files", zeros_are_no_files, 0 },
+	{ "behind the files", zeros_end_the_files, -EBADMSG },
+	{ "behind the sessions", zeros_end_the_sessions, 0 },
+};
+KUNIT_ARRAY_PARAM_DESC(zeros, zeros_rows, name);
+
+static void page_of_zeros_is_left_to_its_owner(struct kunit *test)
+{
+	const struct zeros_row *row = test->param_value;
+	struct luo_test *t = luo_test_of(test);
+	struct luo_session_ser *records = hand_over_four(t);
+	u64 pa = virt_to_phys(luo_test_previous_page(t));
+	struct liveupdate_session *s;
+
+	row->damage(t, records, pa);
+	s = luo_session_retrieve(&t->luo, "a");
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(s), row->err);
+	if (!IS_ERR(s))
+		luo_session_close(s);
+	luo_session_close(luo_test_retrieve(t, "b"));
+	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_INCOMING].sessions, 2);
+	KUNIT_EXPECT_TRUE(test, luo_test_page_is_previous(t, pa));
+	xa_destroy(&t->blobs);
+}
+
+/* As if another session, whose records lead there too, had taken the second. */
+static void records_taken_before_the_damage_was_found_stay(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_session_ser *records = hand_over_four(t);
+	struct luo_block_ser *more = luo_test_previous_page(t);
+	u64 pa = records[1].files;
+	unsigned int pages;
+
+	more->count = 1;
+	files_of(&records[1])->next = virt_to_phys(more);
+	records[1].count = 2;
+	KUNIT_ASSERT_EQ(test, luo_sessions_read(&t->luo), 0);
+	pages = luo_test_pages(t);
+	luo_test_fail_step(t, 2, -ENOMEM);
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "b"), ERR_PTR(-EBADMSG));
+	KUNIT_ASSERT_EQ(test, luo_test_pages(t), pages + 1);
+	t->luo.memory->free(phys_to_virt(pa));
+	xa_destroy(&t->blobs);
+}
+
+/* ---- two at the same time ---- */
+
+/* Who retrieves the session, or asks for it in a driver. */
+struct late {
+	struct luo *luo;
+	unsigned int fail_alloc;
+	struct completion done;
+	struct liveupdate_session *session;
+};
+
+static int retrieve_late(void *arg)
+{
+	struct late *owner = arg;
+
+	luo_test_fail_alloc(owner->fail_alloc);
+	owner->session = luo_session_retrieve(owner->luo, "b");
+	luo_test_fail_alloc(0);
+	complete(&owner->done);
+	return 0;
+}
+
+static int lock_late(void *arg)
+{
+	struct late *driver = arg;
+
+	driver->session = luo_session_lock_incoming(driver->luo, "b");
+	complete(&driver->done);
+	return 0;
+}
+
+/* Session "b", with a reference. */
+static struct liveupdate_session *find_b(struct luo_test *t)
+{
+	struct liveupdate_session *s;
+
+	KUNIT_ASSERT_EQ(t->test, luo_sessions_read(&t->luo), 0);
+	for (s = luo_session_next(&t->luo, 0); strcmp(s->name, "b");
+	     s = luo_session_next(&t->luo, s->seq + 1))
+		luo_session_put(s);
+	return s;
+}
+
+/* Until it sleeps; all on one CPU, where who is more urgent runs at once. */
+static void run_until_it_waits(struct kunit *test, int (*run)(void *arg),
+			       struct late *arg, bool urgent)
+{
+	struct task_struct *task = kthread_create_on_cpu(run, arg, 0, "luo_late/%u");
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	arg->luo = &luo_test_of(test)->luo;
+	init_completion(&arg->done);
+	if (urgent)
+		sched_set_fifo(task);
+	wake_up_process(task);
+	do {
+		schedule_timeout_uninterruptible(2);
+	} while (READ_ONCE(task->__state) != TASK_UNINTERRUPTIBLE);
+}
+
+/* A driver gets the lock at the moment that the owner, who lacks memory, drops it. */
+static void owner_without_memory_hears_of_damage_found_meanwhile(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct late owner = { .fail_alloc = 1 }, driver = {};
+	struct liveupdate_session *s;
+
+	luo_test_need_fail_alloc(t);
+	hand_over_four(t);
+	s = find_b(t);
+	mutex_lock(&s->lock);
+	run_until_it_waits(test, retrieve_late, &owner, false);
+	run_until_it_waits(test, lock_late, &driver, true);
+	luo_test_fail_step(t, 1, -ENOMEM);
+	mutex_unlock(&s->lock);
+	wait_for_completion(&owner.done);
+	wait_for_completion(&driver.done);
+	KUNIT_EXPECT_PTR_EQ(test, owner.session, ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_PTR_EQ(test, driver.session, ERR_PTR(-EBADMSG));
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "b"), ERR_PTR(-EBADMSG));
+	luo_session_put(s);
+	xa_destroy(&t->blobs);
+}
+
+static struct kunit_case luo_foreign_cases[] = {
+	KUNIT_CASE_PARAM(page_of_zeros_is_left_to_its_owner, zeros_gen_params),
+	KUNIT_CASE(records_taken_before_the_damage_was_found_stay),
+	KUNIT_CASE(owner_without_memory_hears_of_damage_found_meanwhile),
+	{}
+};
+
+static struct kunit_suite luo_foreign_suite = {
+	.name = "luo_foreign",
+	.init = luo_test_init,
+	.exit = luo_test_exit,
+	.test_cases = luo_foreign_cases,
+};
+kunit_test_suite(luo_foreign_suite);
