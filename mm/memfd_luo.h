@@ -45,6 +45,12 @@ static inline struct memfd_ext_ser *memfd_ext(struct memfd_ser *ser)
 	return (struct memfd_ext_ser *)(ser + 1);
 }
 
+/* Memory is full of zeros, and they look like an empty file. */
+static inline bool memfd_may_be_zeros(struct memfd_ser *ser)
+{
+	return ser && memfd_ext(ser)->magic != MEMFD_EXT_MAGIC && !ser->nr_folios;
+}
+
 /* Pages that begin within the size, which is the same as below it. */
 static inline pgoff_t memfd_end(u64 size)
 {

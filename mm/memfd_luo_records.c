@@ -310,6 +310,18 @@ static void memfd_block_put(struct memfd_walk *walk, void *block)
 		folio_put(virt_to_folio(block));
 }
 
+/* Nobody writes so many records to say nothing: it is a page of somebody else. */
+static bool memfd_records_blank(const struct memfd_folio_ser *records, u64 nr)
+{
+	u64 i;
+
+	for (i = 0; i < nr; i++) {
+		if (records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK)
+			return false;
+	}
+	return nr;
+}
+
 static int memfd_walk_block(struct memfd_walk *walk, u64 phys)
 {
 	unsigned int order = walk->ser->folios.order;
@@ -326,6 +338,8 @@ static int memfd_walk_block(struct memfd_walk *walk, u64 phys)
 		return -EBADMSG;
 
 	nr = min(nr, walk->left);
+	if (!walk->consume && memfd_records_blank(records, nr))
+		return -EBADMSG;
 	for (i = 0; i < nr && !err; i += step) {
 		step = min(nr - i, PAGEVEC_SIZE);
 		err = walk->visit(walk, records + i, step);
@@ -339,10 +353,16 @@ static int memfd_walk_block(struct memfd_walk *walk, u64 phys)
 
 static int memfd_walk_chunk(struct memfd_walk *walk, u64 *phys)
 {
-	struct kho_vmalloc_chunk *chunk = memfd_block_get(walk, *phys, 0);
+	struct kho_vmalloc_chunk *chunk = kho_peek(*phys, PAGE_SIZE);
 	unsigned int i;
 	int err = 0;
 
+	/* The last may be empty, and is left alone: zeros may be anybody's. */
+	if (chunk && !chunk->phys[0]) {
+		*phys = 0;
+		return chunk->next ? -EBADMSG : 0;
+	}
+	chunk = memfd_block_get(walk, *phys, 0);
 	if (!chunk)
 		return -EBADMSG;
 
@@ -350,9 +370,7 @@ static int memfd_walk_chunk(struct memfd_walk *walk, u64 *phys)
 	for (i = 0; i < KHO_VMALLOC_CHUNK_ENTRIES && chunk->phys[i] && !err; i++)
 		err = memfd_walk_block(walk, chunk->phys[i]);
 	memfd_block_put(walk, chunk);
-
-	/* Only the last chunk may be empty, else a cycle could go on for ever. */
-	return !i && *phys ? -EBADMSG : err;
+	return err;
 }
 
 /* Records and what they name have a place of their own each. */

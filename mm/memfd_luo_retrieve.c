@@ -218,17 +218,24 @@ static int memfd_visit_adopt(struct memfd_walk *walk,
 	return 0;
 }
 
-/* Use the records up: into a file, or without @adoption to free their memory. */
+/*
+ * Use the records up: into a file, or without @adoption to free their memory. An
+ * empty file whose owner is not said stays, as a page of zeros would.
+ */
 static int memfd_consume(u64 phys, struct shmem_adoption *adoption)
 {
-	struct folio *handle = kho_restore_folio(phys);
 	struct memfd_walk walk = {
 		.consume = true,
 		.visit = adoption ? memfd_visit_adopt : memfd_visit_discard,
 		.adoption = adoption,
 	};
+	struct folio *handle;
 	int err;
 
+	if (memfd_may_be_zeros(kho_peek(phys, PAGE_SIZE)))
+		return 0;
+
+	handle = kho_restore_folio(phys);
 	if (!handle)
 		return -EBADMSG;
 

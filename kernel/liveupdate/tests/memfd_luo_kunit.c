@@ -615,6 +615,68 @@ static void owner_is_not_asked_for_before_version_2(struct kunit *test)
 	memfd_put_file(retrieved(h));
 }
 
+/* Of the RAM of a guest, for instance, which would see what others write there. */
+struct zeros_row {
+	const char *name;
+	void (*damage)(struct handle *h, void *zeros);
+	int err;
+};
+
+static void zeros_are_the_handle(struct handle *h, void *zeros)
+{
+	h->ser = zeros;
+}
+
+static void zeros_are_the_list_of_an_empty_file(struct handle *h, void *zeros)
+{
+	h->ser->nr_folios = 0;
+	h->ser->folios.total_pages = 0;
+	h->ser->folios.first = virt_to_phys(zeros);
+}
+
+static void zeros_end_the_list(struct handle *h, void *zeros)
+{
+	h->chunk->next = virt_to_phys(zeros);
+}
+
+static void zeros_are_the_records(struct handle *h, void *zeros)
+{
+	h->chunk->phys[0] = virt_to_phys(zeros);
+}
+
+static const struct zeros_row zeros_rows[] = {
+	{ "as handle", zeros_are_the_handle, 0 },
+	{ "as list of an empty file", zeros_are_the_list_of_an_empty_file, 0 },
+	{ "behind the list", zeros_end_the_list, 0 },
+	{ "as records", zeros_are_the_records, -EBADMSG },
+};
+KUNIT_ARRAY_PARAM_DESC(zeros, zeros_rows, name);
+
+static void page_of_zeros_is_left_to_its_owner(struct kunit *test)
+{
+	const struct zeros_row *row = test->param_value;
+	struct handle *h = handle_with_folios(test);
+	void *zeros = block_new(h, 0);
+	struct file *file;
+
+	row->damage(h, zeros);
+	KUNIT_EXPECT_EQ(test, retrieve(h, &file), row->err);
+	if (file)
+		memfd_put_file(file);
+	KUNIT_EXPECT_EQ(test, kho_block_order(virt_to_phys(zeros)), 0);
+}
+
+static void page_of_zeros_is_not_freed_by_finish(struct kunit *test)
+{
+	const struct zeros_row *row = test->param_value;
+	struct handle *h = handle_with_folios(test);
+	void *zeros = block_new(h, 0);
+
+	row->damage(h, zeros);
+	finish(h, 0);
+	KUNIT_EXPECT_EQ(test, kho_block_order(virt_to_phys(zeros)), 0);
+}
+
 static void handle_is_nowhere(struct kunit *test)
 {
 	struct handle *h = handle_with_folios(test);
@@ -721,6 +783,8 @@ static struct kunit_case memfd_luo_cases[] = {
 	KUNIT_CASE_PARAM(damaged_handle_gives_no_file_and_what_was_checked_is_freed,
 			 damage_gen_params),
 	KUNIT_CASE(owner_is_not_asked_for_before_version_2),
+	KUNIT_CASE_PARAM(page_of_zeros_is_left_to_its_owner, zeros_gen_params),
+	KUNIT_CASE_PARAM(page_of_zeros_is_not_freed_by_finish, zeros_gen_params),
 	KUNIT_CASE(handle_is_nowhere),
 	KUNIT_CASE(file_may_be_larger_than_the_ram_left),
 	KUNIT_CASE(retrieve_can_be_killed_and_tried_again),
