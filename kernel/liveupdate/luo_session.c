@@ -13,6 +13,7 @@
 #include <linux/ctype.h>
 #include <linux/export.h>
 #include <linux/jhash.h>
+#include <linux/memblock.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -408,6 +409,8 @@ static bool luo_session_record_usable(struct luo *luo,
 	       !luo_session_find(luo, LUO_INCOMING, record->name);
 }
 
+#define LUO_FILES_PER_PAGE	((u64)PAGE_SIZE / sizeof(struct luo_file_ser))
+
 static int luo_session_from_record(struct luo *luo, struct luo_block *block,
 				   u32 index)
 {
@@ -423,7 +426,9 @@ static int luo_session_from_record(struct luo *luo, struct luo_block *block,
 	if (!session)
 		return -ENOMEM;
 
-	luo_file_set_init(&session->files, luo, record->files, record->count);
+	/* What can't be is not read, and must not make the sum of all overflow. */
+	luo_file_set_init(&session->files, luo, record->files,
+			  min(record->count, max_pfn * LUO_FILES_PER_PAGE));
 	luo_slot_own(&session->slot, block, index);
 	luo_session_insert(session);
 	return 0;

@@ -247,6 +247,31 @@ static struct luo_flb_page_ser *handed_over_page(struct luo_test *t)
 	return phys_to_virt(t->luo.root->flb);
 }
 
+static struct luo_session_ser *handed_over_session(struct luo_test *t, u32 index)
+{
+	struct luo_block_ser *block = phys_to_virt(t->luo.root->sessions);
+
+	return (struct luo_session_ser *)(block + 1) + index;
+}
+
+/* So many files that the sum of all would be none. */
+static void number_of_files_of_one_session_frees_no_flb_of_another(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h;
+
+	luo_test_create(t, "liar");
+	h = luo_test_hand_over_flb(t, 1, &f);
+	handed_over_session(t, 0)->count = U64_MAX;
+	luo_test_take_over_flb(t, h, f);
+	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	luo_test_expect_log(t, "");
+	KUNIT_EXPECT_EQ(test, handed_over_page(t)->count, 1);
+	KUNIT_EXPECT_EQ(test, handed_over_page(t)->flb[0].count, 1);
+}
+
 /* Its count says that there are more files than there are. */
 static void flb_ends_with_the_last_session_whatever_it_counts(struct kunit *test)
 {
@@ -473,6 +498,7 @@ static struct kunit_case luo_flb_carry_cases[] = {
 	KUNIT_CASE(reboot_called_off_undoes_carry),
 	KUNIT_CASE(orphan_that_is_damaged_does_not_stop_others),
 	KUNIT_CASE(flb_is_not_retrieved_once_it_is_settled_what_goes_on),
+	KUNIT_CASE(number_of_files_of_one_session_frees_no_flb_of_another),
 	KUNIT_CASE(flb_ends_with_the_last_session_whatever_it_counts),
 	KUNIT_CASE(flb_is_finished_once_whatever_it_counts),
 	KUNIT_CASE(flb_that_counts_too_many_does_not_stop_others),
