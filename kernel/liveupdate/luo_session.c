@@ -349,18 +349,20 @@ int luo_session_finish(struct liveupdate_session *session, u64 *abandoned)
 	return 0;
 }
 
+static void luo_session_offer_again(struct liveupdate_session *session)
+{
+	guard(mutex)(&session->luo->lock);
+	session->keep_on_close = false;
+	luo_session_set_state(session, LUO_SESSION_INCOMING);
+}
+
 /**
  * luo_session_give_back - Make a retrieved session retrievable again.
  * @session: Session that the caller retrieved; its reference is dropped.
  */
 void luo_session_give_back(struct liveupdate_session *session)
 {
-	struct luo *luo = session->luo;
-
-	mutex_lock(&luo->lock);
-	session->keep_on_close = false;
-	luo_session_set_state(session, LUO_SESSION_INCOMING);
-	mutex_unlock(&luo->lock);
+	luo_session_offer_again(session);
 	luo_session_put(session);
 }
 
@@ -587,14 +589,14 @@ struct liveupdate_session *luo_session_retrieve(struct luo *luo, const char *nam
 
 	mutex_lock(&session->lock);
 	err = luo_session_read_files(session);
+	/* Without the lock a driver could find damage in between. */
+	if (err == -ENOMEM)
+		luo_session_offer_again(session);
 	mutex_unlock(&session->lock);
 	if (!err)
 		return session;
 
-	if (err == -EBADMSG)
-		luo_session_put(session);
-	else
-		luo_session_give_back(session);
+	luo_session_put(session);
 	return ERR_PTR(err);
 }
 
