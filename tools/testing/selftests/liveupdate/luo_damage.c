@@ -25,8 +25,8 @@ static const char usage[] =
 	"Save two sessions; in the next kernel, check that nothing is gone but what\n"
 	"KIND says was damaged, which is done in the one kernel or in the other.\n"
 	"\n"
-	"Kinds: tree, root, chain, block, count, handler, data, folios. Needs /dev/mem\n"
-	"of a kernel without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 if the\n"
+	"Kinds: tree, blob, root, chain, block, count, handler, data, folios. Needs\n"
+	"/dev/mem of a kernel without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 if the\n"
 	"arguments make no sense.\n";
 
 struct record {
@@ -74,6 +74,26 @@ static void hurt_tree(__u64 pa, const unsigned char *page)
 	at = memmem(page, PAGE, "kho-v4", sizeof("kho-v4"));
 	if (at)
 		put(pa + (at - (const char *)page), "kho-v1", 6);
+}
+
+/* Of LUO's blob, in each tree: the name, and all that is said of it. */
+static void hurt_blob(__u64 pa, const unsigned char *page)
+{
+	static const unsigned char magic[] = { 0xd0, 0x0d, 0xfe, 0xed };
+	static const unsigned char node[] = { 0, 0, 0, 1, 'L', 'U', 'O', 0 };
+	static const unsigned char no_address[8];
+	const char *at;
+	__u64 name;
+
+	if (memcmp(page, magic, sizeof(magic)))
+		return;
+	at = memmem(page, PAGE, node, sizeof(node));
+	if (!at)
+		return;
+	name = pa + (at - (const char *)page) + 4;
+	put(name, "\033", 1);
+	/* Behind the token, the length and the name of its first property. */
+	put(name + 4 + 12, no_address, sizeof(no_address));
 }
 
 static void hurt_root(__u64 pa, const unsigned char *page)
@@ -130,6 +150,7 @@ static const struct kind {
 	int finish;
 } kinds[] = {
 	{ "tree", .page = hurt_tree, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "blob", .page = hurt_blob, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "root", .page = hurt_root, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "chain", .record = hurt_chain, .hurt = -EBADMSG },
 	{ "block", .record = hurt_block, .hurt = -EBADMSG },
