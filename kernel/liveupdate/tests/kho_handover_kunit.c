@@ -78,6 +78,38 @@ static void tree_that_is_held_stays_as_it_is(struct kunit *test)
 	kho_unpreserve_free(adder.blob);
 }
 
+/* Of reserve_mem= on the kernel's command line. */
+#define AREA_NAME	"kunit"
+
+static int release_area(void *arg)
+{
+	reserve_mem_release_by_name(AREA_NAME);
+	complete(arg);
+	return 0;
+}
+
+static void area_stays_in_a_tree_that_is_held(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	struct task_struct *task;
+	phys_addr_t start, size;
+	bool early;
+
+	if (!reserve_mem_find_by_name(AREA_NAME, &start, &size))
+		kunit_skip(test, "needs reserve_mem=64K:4096:" AREA_NAME);
+
+	kho_hold_tree();
+	task = kthread_run(release_area, &done, "kho_releaser");
+	early = wait_for_completion_timeout(&done, HZ / 10);
+	kho_release_tree();
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	KUNIT_EXPECT_FALSE(test, early);
+	if (!early)
+		wait_for_completion(&done);
+	KUNIT_EXPECT_EQ(test, reserve_mem_find_by_name(AREA_NAME, &start, &size), 0);
+}
+
 /* ---- blocks that nobody restored ---- */
 
 /* As if the previous kernel had preserved it and nobody had restored it yet. */
@@ -224,6 +256,7 @@ static void metadata_that_is_damaged_is_not_believed(struct kunit *test)
 }
 
 static struct kunit_case kho_handover_cases[] = {
+	KUNIT_CASE(area_stays_in_a_tree_that_is_held),
 	KUNIT_CASE(tree_that_is_held_stays_as_it_is),
 	KUNIT_CASE(block_preserved_again_is_not_forgotten),
 	KUNIT_CASE(block_that_nobody_restored_is_forgotten),
