@@ -142,6 +142,7 @@ struct liveupdate_file_handler {
 	struct list_head node;
 	struct list_head flbs;
 	unsigned long files;
+	unsigned long retrieved;
 	atomic_t users;
 };
 

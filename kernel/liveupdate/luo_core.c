@@ -635,7 +635,8 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_file_handler);
  * Return: 0; -EOPNOTSUPP if live update is off; -EPROBE_DEFER before
  * arch_initcall(); -EINVAL if an operation is missing, the owner is not
  * said, the name is not valid or @fh is not registered; -EEXIST if @fh has this
- * FLB or another FLB has the name; -EBUSY if @fh has files; -ENOMEM.
+ * FLB or another FLB has the name; -EBUSY if @fh has preserved files, or
+ * reboot() is under way and nobody looked for an FLB before; -ENOMEM.
  */
 int liveupdate_register_flb(struct liveupdate_file_handler *fh,
 			    struct liveupdate_flb *flb)
@@ -647,8 +648,7 @@ EXPORT_SYMBOL_GPL(liveupdate_register_flb);
 /**
  * liveupdate_unregister_flb - Undo liveupdate_register_flb().
  * @fh:  Handler.
- * @flb: FLB; if @fh has files that depend on it, those keep it until the last
- *       is gone.
+ * @flb: FLB; if @fh has preserved files, those keep it until the last is gone.
  *
  * Context: process context, may sleep; not inside a callback.
  */

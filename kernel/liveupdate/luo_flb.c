@@ -506,7 +506,7 @@ static struct luo_flb *luo_flb_get(struct luo *luo, struct liveupdate_flb *flb)
 static int luo_flb_use(struct luo_flb *f, struct luo_flb_side *side, void **obj)
 {
 	guard(mutex)(&f->luo->flb_lock);
-	if (!side->files)
+	if (!side->files && side->state != LUO_FLB_CARRIED)
 		return -ENOENT;
 
 	side->users++;
@@ -541,15 +541,6 @@ static void luo_flb_unuse(struct luo *luo, struct liveupdate_flb *flb,
 	}
 }
 
-/* Not once it is decided what goes on as it came. */
-static int luo_flb_retrieve_on_demand(struct luo_flb *f,
-				      struct liveupdate_flb *flb)
-{
-	if (f->in.state == LUO_FLB_INCOMING && READ_ONCE(f->luo->frozen))
-		return -EBUSY;
-	return luo_flb_retrieve(f, flb);
-}
-
 /**
  * luo_flb_get_incoming - Use what the previous kernel left of an FLB.
  * @luo: Instance.
@@ -568,9 +559,8 @@ int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb, void **obj
 
 	err = luo_flb_lock(f);
 	if (!err) {
-		err = luo_flb_retrieve_on_demand(f, flb);
-		if (!err)
-			err = luo_flb_use(f, &f->in, obj);
+		err = luo_flb_retrieve_on_demand(f, flb) ?:
+		      luo_flb_use(f, &f->in, obj);
 		luo_flb_unlock(f);
 	}
 	luo_flb_put(f);
@@ -605,7 +595,8 @@ int luo_flb_get_outgoing(struct luo *luo, struct liveupdate_flb *flb, void **obj
 
 	err = luo_flb_lock(f);
 	if (!err) {
-		err = luo_flb_use(f, &f->out, obj);
+		err = luo_flb_carry_on_demand(f, flb) ?:
+		      luo_flb_use(f, &f->out, obj);
 		luo_flb_unlock(f);
 	}
 	luo_flb_put(f);

@@ -60,11 +60,17 @@ struct luo_flb {
 	struct luo_flb *awaits;
 };
 
+enum luo_flb_link_state {
+	LUO_FLB_LINKED,
+	LUO_FLB_GOING,	/* unregistered; files that are preserved need it */
+	LUO_FLB_GONE,	/* unregistered; counts files that were retrieved */
+};
+
 /* Stays on its handler's list while the handler has files, even if unregistered. */
 struct luo_flb_link {
 	struct list_head node;
 	struct luo_flb *f;
-	bool going;
+	enum luo_flb_link_state state;
 };
 
 bool luo_flb_complete(const struct liveupdate_flb *flb);
@@ -87,6 +93,11 @@ int luo_flb_op_call(struct luo_flb *f, struct luo_flb_side *side,
 void luo_flb_op_call_void(struct luo_flb *f, struct luo_flb_side *side,
 			  const char *name,
 			  void (*op)(struct liveupdate_flb_op_args *args));
+
+/* ---- luo_flb_carry.c ---- */
+
+int luo_flb_retrieve_on_demand(struct luo_flb *f, struct liveupdate_flb *flb);
+int luo_flb_carry_on_demand(struct luo_flb *f, struct liveupdate_flb *flb);
 
 /* ---- luo_flb_records.c ---- */
 

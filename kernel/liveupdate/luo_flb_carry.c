@@ -29,13 +29,31 @@ static u64 luo_files_unclaimed(struct luo *luo)
  */
 static bool luo_flb_must_carry(struct luo_flb *f, u64 max_unclaimed)
 {
-	guard(mutex)(&f->luo->flb_lock);
+	lockdep_assert_held(&f->luo->flb_lock);
+	if (f->out.state == LUO_FLB_CARRIED)
+		return false;
 	if (luo_flb_unclaimed(f) > max_unclaimed) {
 		f->in.files = f->carried + max_unclaimed;
 		luo_flb_sync(f);
 	}
 	return luo_flb_unclaimed(f) &&
 	       (f->in.state == LUO_FLB_RETRIEVED || f->out.files);
+}
+
+/* Oldest first. One that is carried may have used others, so ask each time. */
+static struct luo_flb *luo_flb_next_to_carry(struct luo *luo, u64 max_unclaimed)
+{
+	struct luo_flb *f, *next = NULL;
+
+	guard(mutex)(&luo->flb_lock);
+	list_for_each_entry(f, &luo->flbs, node) {
+		if (luo_flb_must_carry(f, max_unclaimed) &&
+		    (!next || f->out.seq < next->out.seq))
+			next = f;
+	}
+	if (next)
+		next->refs++;
+	return next;
 }
 
 /* The files that are to go out must not suffer. */
@@ -48,16 +66,24 @@ static void luo_flb_give_up_incoming(struct luo_flb *f)
 	luo_flb_sync(f);
 }
 
-static int luo_flb_carry_locked(struct luo_flb *f)
+static int luo_flb_may_carry(const struct luo_flb *f,
+			     const struct liveupdate_flb *flb)
 {
-	int err;
+	if (flb->ops->carry)
+		return 0;
 
-	if (!f->flb->ops->carry) {
-		pr_warn("FLB %*pE: finish the sessions that came in with it first\n",
-			(int)strlen(f->name), f->name);
-		return -EBUSY;
-	}
-	err = luo_flb_retrieve(f, NULL);
+	pr_warn("FLB %*pE: finish the sessions that came in with it first\n",
+		(int)strlen(f->name), f->name);
+	return -EBUSY;
+}
+
+static int luo_flb_carry_locked(struct luo_flb *f, struct liveupdate_flb *flb)
+{
+	int err = luo_flb_may_carry(f, flb);
+
+	if (err)
+		return err;
+	err = luo_flb_retrieve(f, flb);
 	if (err == -EBADMSG) {
 		luo_flb_give_up_incoming(f);
 		return 0;
@@ -74,15 +100,85 @@ static int luo_flb_carry_locked(struct luo_flb *f)
 	return luo_flb_sync(f);
 }
 
-static int luo_flb_carry(struct luo_flb *f, u64 max_unclaimed)
+static int luo_flb_carry(struct luo_flb *f)
 {
 	int err = luo_flb_lock(f);
 
 	if (err)
 		return err;
-	if (luo_flb_must_carry(f, max_unclaimed))
-		err = luo_flb_carry_locked(f);
+	err = luo_flb_carry_locked(f, f->flb);
 	luo_flb_unlock(f);
+	return err;
+}
+
+static bool luo_flb_carries(const struct luo *luo)
+{
+	return READ_ONCE(luo->flb_carrier) == current;
+}
+
+/**
+ * luo_flb_retrieve_on_demand - An FLB that came in is asked for.
+ * @f:   FLB, locked.
+ * @flb: Who asks.
+ *
+ * Once reboot() is under way only what it carries may use up others, which are
+ * then to be carried as well.
+ *
+ * Return: 0; -EBUSY if @f goes on as it came; or as luo_flb_retrieve().
+ */
+int luo_flb_retrieve_on_demand(struct luo_flb *f, struct liveupdate_flb *flb)
+{
+	int err = 0;
+
+	if (f->in.state == LUO_FLB_INCOMING && READ_ONCE(f->luo->frozen))
+		err = luo_flb_carries(f->luo) ? luo_flb_may_carry(f, flb) : -EBUSY;
+	return err ?: luo_flb_retrieve(f, flb);
+}
+
+/**
+ * luo_flb_carry_on_demand - An FLB that goes out is asked for.
+ * @f:   FLB, locked.
+ * @flb: Who asks.
+ *
+ * What is carried may need others that no file has preserved.
+ *
+ * Return: 0; or an error as luo_flbs_carry(), for who carries only.
+ */
+int luo_flb_carry_on_demand(struct luo_flb *f, struct liveupdate_flb *flb)
+{
+	if (!luo_flb_carries(f->luo) || f->out.state == LUO_FLB_CARRIED ||
+	    !luo_flb_unclaimed(f))
+		return 0;
+	return luo_flb_carry_locked(f, flb);
+}
+
+/* Who began to retrieve an FLB before the gate was closed is done with it. */
+static int luo_flbs_drain(struct luo *luo)
+{
+	struct luo_flb *f = NULL;
+	int err;
+
+	while ((f = luo_flb_after(luo, f))) {
+		err = luo_flb_lock(f);
+		if (err) {
+			luo_flb_put(f);
+			return err;
+		}
+		luo_flb_unlock(f);
+	}
+	return 0;
+}
+
+static int luo_flbs_carry_all(struct luo *luo)
+{
+	u64 max_unclaimed = luo_files_unclaimed(luo);
+	int err = luo_flbs_drain(luo);
+	struct luo_flb *f;
+
+	while (!err && (f = luo_flb_next_to_carry(luo, max_unclaimed))) {
+		err = luo_flb_carry(f);
+		luo_flb_put(f);
+	}
 	return err;
 }
 
@@ -95,19 +191,14 @@ static int luo_flb_carry(struct luo_flb *f, u64 max_unclaimed)
  */
 int luo_flbs_carry(struct luo *luo)
 {
-	u64 max_unclaimed = luo_files_unclaimed(luo);
-	struct luo_flb *f = NULL;
 	int err;
 
-	while ((f = luo_flb_after(luo, f))) {
-		err = luo_flb_carry(f, max_unclaimed);
-		if (!err)
-			continue;
-		luo_flb_put(f);
+	WRITE_ONCE(luo->flb_carrier, current);
+	err = luo_flbs_carry_all(luo);
+	WRITE_ONCE(luo->flb_carrier, NULL);
+	if (err)
 		luo_flbs_uncarry(luo);
-		return err;
-	}
-	return 0;
+	return err;
 }
 
 static struct luo_flb *luo_flb_newest_carried(struct luo *luo)

@@ -54,6 +54,21 @@ static int luo_flb_link(struct luo *luo, struct liveupdate_file_handler *fh,
 	return 0;
 }
 
+static int luo_flb_link_again(struct liveupdate_file_handler *fh,
+			      struct liveupdate_flb *flb, struct luo_flb_link *link)
+{
+	if (link->state == LUO_FLB_LINKED)
+		return -EEXIST;
+	if (link->state == LUO_FLB_GONE) {
+		if (fh->files)
+			return -EBUSY;
+		link->f->flb = flb;
+		link->f->handlers++;
+	}
+	WRITE_ONCE(link->state, LUO_FLB_LINKED);
+	return 0;
+}
+
 static int luo_flb_register_locked(struct luo *luo,
 				   struct liveupdate_file_handler *fh,
 				   struct liveupdate_flb *flb)
@@ -72,12 +87,8 @@ static int luo_flb_register_locked(struct luo *luo,
 	if (f && f->flb && f->flb != flb)
 		return -EEXIST;
 	link = f ? luo_flb_link_find(fh, f) : NULL;
-	if (link && !link->going)
-		return -EEXIST;
-	if (link) {
-		link->going = false;
-		return 0;
-	}
+	if (link)
+		return luo_flb_link_again(fh, flb, link);
 	return fh->files ? -EBUSY : luo_flb_link(luo, fh, flb, f);
 }
 
@@ -101,15 +112,36 @@ int luo_flb_register(struct luo *luo, struct liveupdate_file_handler *fh,
 	return luo_flb_register_locked(luo, fh, flb);
 }
 
-static void luo_flb_unlink(struct luo_flb_link *link)
+/* Nothing of the FLB is called on behalf of the handler any more. */
+static void luo_flb_link_detach(struct luo_flb_link *link)
 {
 	struct luo_flb *f = link->f;
 
-	list_del(&link->node);
-	kfree(link);
+	if (link->state == LUO_FLB_GONE)
+		return;
+	link->state = LUO_FLB_GONE;
 	if (!--f->handlers && !f->pins)
 		f->flb = NULL;
-	luo_flb_drop(f);
+}
+
+static void luo_flb_unlink(struct luo_flb_link *link)
+{
+	luo_flb_link_detach(link);
+	list_del(&link->node);
+	luo_flb_drop(link->f);
+	kfree(link);
+}
+
+/* It is not registered any more: only what files need of it stays. */
+static void luo_flb_link_reduce(struct liveupdate_file_handler *fh,
+				struct luo_flb_link *link)
+{
+	if (!fh->files && !fh->retrieved)
+		luo_flb_unlink(link);
+	else if (fh->files && link->state != LUO_FLB_GONE)
+		WRITE_ONCE(link->state, LUO_FLB_GOING);
+	else
+		luo_flb_link_detach(link);
 }
 
 /**
@@ -118,7 +150,8 @@ static void luo_flb_unlink(struct luo_flb_link *link)
  * @fh:  Handler.
  * @flb: FLB; ignored if it is not registered with @fh.
  *
- * Files of the handler that are preserved need it until the last is gone.
+ * Files of the handler that are preserved need it until the last is gone. Those
+ * that were retrieved are still counted when they are finished.
  */
 void luo_flb_unregister(struct luo *luo, struct liveupdate_file_handler *fh,
 			struct liveupdate_flb *flb)
@@ -133,10 +166,8 @@ void luo_flb_unregister(struct luo *luo, struct liveupdate_file_handler *fh,
 		return;
 
 	link = luo_flb_link_find(fh, f);
-	if (link && fh->files)
-		link->going = true;
-	else if (link)
-		luo_flb_unlink(link);
+	if (link && link->state == LUO_FLB_LINKED)
+		luo_flb_link_reduce(fh, link);
 }
 
 /**
@@ -156,24 +187,25 @@ void luo_flb_unregister_all(struct luo *luo, struct liveupdate_file_handler *fh)
 
 /* ---- files come and go ---- */
 
-/* A handler's list does not change while it has files. */
-static void luo_flb_links_hold(struct luo *luo, struct liveupdate_file_handler *fh)
+/* What a handler's files depend on does not change while it has some. */
+static void luo_flb_links_hold(struct luo *luo, unsigned long *files)
 {
 	guard(mutex)(&luo->flb_lock);
-	fh->files++;
+	++*files;
 }
 
 static void luo_flb_links_release(struct luo *luo,
-				  struct liveupdate_file_handler *fh)
+				  struct liveupdate_file_handler *fh,
+				  unsigned long *files)
 {
 	struct luo_flb_link *link, *next;
 
 	guard(mutex)(&luo->flb_lock);
-	if (--fh->files)
+	if (--*files)
 		return;
 	list_for_each_entry_safe(link, next, &fh->flbs, node) {
-		if (link->going)
-			luo_flb_unlink(link);
+		if (link->state != LUO_FLB_LINKED)
+			luo_flb_link_reduce(fh, link);
 	}
 }
 
@@ -193,10 +225,20 @@ static int luo_flb_count_file(struct luo_flb *f, int n, bool again)
 	return err;
 }
 
-static int luo_flb_add_file(struct luo_flb *f, bool again)
+/* Stays so while the handler has preserved files. */
+static bool luo_flb_link_is_gone(const struct luo_flb_link *link)
 {
-	int err = luo_flb_lock(f);
+	return READ_ONCE(link->state) == LUO_FLB_GONE;
+}
 
+static int luo_flb_add_file(const struct luo_flb_link *link, bool again)
+{
+	struct luo_flb *f = link->f;
+	int err;
+
+	if (luo_flb_link_is_gone(link))
+		return 0;
+	err = luo_flb_lock(f);
 	if (err)
 		return err;
 
@@ -207,8 +249,12 @@ static int luo_flb_add_file(struct luo_flb *f, bool again)
 	return err;
 }
 
-static void luo_flb_remove_file(struct luo_flb *f, bool again)
+static void luo_flb_remove_file(const struct luo_flb_link *link, bool again)
 {
+	struct luo_flb *f = link->f;
+
+	if (luo_flb_link_is_gone(link))
+		return;
 	luo_flb_lock_uninterruptible(f);
 	luo_flb_count_file(f, -1, again);
 	luo_flb_unlock(f);
@@ -228,14 +274,14 @@ int luo_flb_files_preserve(struct luo *luo, struct liveupdate_file_handler *fh,
 	struct luo_flb_link *link;
 	int err;
 
-	luo_flb_links_hold(luo, fh);
+	luo_flb_links_hold(luo, &fh->files);
 	list_for_each_entry(link, &fh->flbs, node) {
-		err = luo_flb_add_file(link->f, again);
+		err = luo_flb_add_file(link, again);
 		if (!err)
 			continue;
 		list_for_each_entry_continue_reverse(link, &fh->flbs, node)
-			luo_flb_remove_file(link->f, again);
-		luo_flb_links_release(luo, fh);
+			luo_flb_remove_file(link, again);
+		luo_flb_links_release(luo, fh, &fh->files);
 		return err;
 	}
 	return 0;
@@ -253,8 +299,28 @@ void luo_flb_files_unpreserve(struct luo *luo, struct liveupdate_file_handler *f
 	struct luo_flb_link *link;
 
 	list_for_each_entry_reverse(link, &fh->flbs, node)
-		luo_flb_remove_file(link->f, again);
-	luo_flb_links_release(luo, fh);
+		luo_flb_remove_file(link, again);
+	luo_flb_links_release(luo, fh, &fh->files);
+}
+
+/**
+ * luo_flb_files_retrieved - A file of a handler is there and is to be finished.
+ * @luo: Instance.
+ * @fh:  Handler, pinned.
+ */
+void luo_flb_files_retrieved(struct luo *luo, struct liveupdate_file_handler *fh)
+{
+	luo_flb_links_hold(luo, &fh->retrieved);
+}
+
+/**
+ * luo_flb_files_released - Undo luo_flb_files_retrieved().
+ * @luo: Instance.
+ * @fh:  Handler, pinned; its file was finished.
+ */
+void luo_flb_files_released(struct luo *luo, struct liveupdate_file_handler *fh)
+{
+	luo_flb_links_release(luo, fh, &fh->retrieved);
 }
 
 /**

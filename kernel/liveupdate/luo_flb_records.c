@@ -135,13 +135,18 @@ static int luo_flb_record_read(struct luo *luo, struct luo_flb_ser *record)
  * Runs once; free afterwards. From the last record on, so that only those that
  * were read move when one is removed.
  *
- * Return: 0, or -ENOMEM and it may be tried again.
+ * Return: 0; -EBUSY if reboot() is under way, and it goes on as it is; or -ENOMEM
+ * and it may be tried again.
  */
 int luo_flb_page_read(struct luo *luo)
 {
 	int err;
 
 	lockdep_assert_held(&luo->flb_lock);
+	if (luo->flb_read && !luo->flb_unread)
+		return 0;
+	if (READ_ONCE(luo->frozen))
+		return -EBUSY;
 	if (!luo->flb_read)
 		luo_flb_page_take_over(luo);
 

@@ -52,6 +52,7 @@ int luo_handler_register(struct luo *luo, struct liveupdate_file_handler *fh)
 
 	INIT_LIST_HEAD(&fh->flbs);
 	fh->files = 0;
+	fh->retrieved = 0;
 	atomic_set(&fh->users, 0);
 	list_add_tail(&fh->node, &luo->handlers);
 	return 0;

@@ -37,6 +37,7 @@
 struct luo;
 struct seq_file;
 
+struct task_struct;
 /* So many files in a row may depend on the next; the stack is finite. */
 #define LUO_DEPENDENCY_DEPTH	8
 
@@ -229,6 +230,8 @@ void luo_flbs_free(struct luo *luo);
 int luo_flbs_carry(struct luo *luo);
 void luo_flbs_uncarry(struct luo *luo);
 int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb, void **obj);
+void luo_flb_files_retrieved(struct luo *luo, struct liveupdate_file_handler *fh);
+void luo_flb_files_released(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_flb_put_incoming(struct luo *luo, struct liveupdate_flb *flb);
 int luo_flb_get_outgoing(struct luo *luo, struct liveupdate_flb *flb, void **obj);
 void luo_flb_put_outgoing(struct luo *luo, struct liveupdate_flb *flb);
@@ -353,6 +356,8 @@ struct luo {
 	struct luo_chain chain;
 	bool sessions_read;
 	/* The previous kernel left some, and nobody knows which. */
+	/* In reboot(), while it makes one of what came in and what goes out. */
+	struct task_struct *flb_carrier;
 	bool sessions_lost;
 	struct rb_root by_name[LUO_DIRECTIONS];
 	struct rb_root by_seq;

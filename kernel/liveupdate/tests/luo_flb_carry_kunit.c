@@ -240,6 +240,132 @@ static void flb_is_not_retrieved_once_it_is_settled_what_goes_on(struct kunit *t
 	luo_test_expect_log(t, "");
 }
 
+static void page_is_left_alone_once_the_jump_is_near(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
+	void *obj;
+
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -EBUSY);
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &f->flb), -EBUSY);
+	KUNIT_EXPECT_TRUE(test, luo_test_page_is_previous(t, t->luo.root->flb));
+	luo_test_jump(t);
+
+	luo_test_take_over_flb(t, h, f);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
+	luo_flb_put_incoming(&t->luo, &f->flb);
+	luo_session_close(luo_test_retrieve(t, "s"));
+}
+
+/* ---- FLBs that use each other ---- */
+
+/* "g" uses "f"; the kernel before left file 1, which depends on both. */
+static struct luo_test_handler *hand_over_two(struct luo_test *t,
+					      struct luo_test_flb **flbs)
+{
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+
+	flbs[0] = luo_test_flb(t, h, "f");
+	flbs[1] = luo_test_flb(t, h, "g");
+	flbs[1]->uses = flbs[0];
+	luo_test_hand_over_again(t, h, 1);
+	luo_test_flb_can_carry(flbs[0]);
+	luo_test_flb_can_carry(flbs[1]);
+	luo_test_take_over_flb(t, h, flbs[0]);
+	KUNIT_ASSERT_EQ(t->test, luo_flb_register(&t->luo, &h->fh, &flbs[1]->flb), 0);
+	return h;
+}
+
+static void orphans_of_flbs_that_use_each_other_do_not_stop_others(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[2];
+	struct luo_test_handler *h = hand_over_two(t, flbs);
+
+	luo_test_preserve_new(t, luo_test_create(t, "new"), h, 3);
+	seq_buf_clear(&t->log.seq);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	luo_test_expect_log(t, "f.retrieve f.carry g.retrieve g.carry h.freeze:3");
+	luo_test_expect_handed_over(t, "s{1:h} new{3:h} f=2 g=2");
+}
+
+/* What it uses is older, and is asked for only now. */
+static void carry_retrieves_what_it_needs(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[2];
+	struct luo_test_handler *h = hand_over_two(t, flbs);
+
+	flbs[1]->uses = NULL;
+	luo_test_preserve_new(t, luo_test_create(t, "new"), h, 3);
+	flbs[0]->uses = flbs[1];
+	seq_buf_clear(&t->log.seq);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	luo_test_expect_log(t, "f.retrieve g.retrieve f.carry g.carry h.freeze:3");
+}
+
+/* No file of them goes out but those that came in. */
+static void orphans_alone_are_preserved_anew_in_order(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[2];
+	const char *before;
+	unsigned int step;
+	void *obj;
+
+	hand_over_two(t, flbs);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[1]->flb, &obj), 0);
+	before = luo_test_state(t);
+	seq_buf_clear(&t->log.seq);
+	for (step = 1;; step++) {
+		luo_test_fail_step(t, step, -EUCLEAN);
+		if (!luo_freeze(&t->luo, true))
+			break;
+		KUNIT_EXPECT_TRUE(test, luo_test_fail_step_done(t));
+		KUNIT_ASSERT_STREQ(test, luo_test_state(t), before);
+	}
+	luo_test_expect_first(t, "g.preserve! g.preserve f.preserve!");
+	luo_test_expect_first(t, "g.preserve f.preserve f.carry! f.unpreserve");
+	luo_test_expect_first(t, "g.preserve f.preserve f.carry g.carry! g.unpreserve");
+	luo_test_expect_first(t, "f.uncarry f.unpreserve");
+	luo_test_expect_log(t, "g.preserve f.preserve f.carry g.carry");
+	KUNIT_EXPECT_EQ(test, step, 5);
+	luo_test_expect_handed_over(t, "s{1:h} f=1 g=1");
+}
+
+/* Then it would be of no use to anybody. */
+static void flb_that_can_not_be_carried_is_not_used_up(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f, *g;
+	struct luo_test_handler *h = luo_test_handler(t, "h"), *i = luo_test_handler(t, "i");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	f = luo_test_flb(t, h, "f");
+	g = luo_test_flb(t, i, "g");
+	luo_test_preserve_new(t, s, h, 1);
+	luo_test_preserve_new(t, s, i, 2);
+	luo_test_freeze_and_jump(t);
+
+	luo_test_flb_can_carry(g);
+	luo_test_take_over_flb(t, h, f);
+	luo_test_take_over_flb(t, i, g);
+	luo_test_preserve_new(t, luo_test_create(t, "new"), i, 3);
+	g->uses = f;
+	seq_buf_clear(&t->log.seq);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -EBUSY);
+	luo_test_expect_log(t, "g.retrieve");
+
+	/* Not even g was. */
+	g->uses = NULL;
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	luo_test_expect_log(t, "g.retrieve g.carry i.freeze:3");
+	luo_test_expect_handed_over(t, "s{1:h 2:i} new{3:i} f=1 g=2");
+}
+
 /* ---- counts ---- */
 
 static struct luo_flb_page_ser *handed_over_page(struct luo_test *t)
@@ -499,6 +625,11 @@ static struct kunit_case luo_flb_carry_cases[] = {
 	KUNIT_CASE(orphan_that_is_damaged_does_not_stop_others),
 	KUNIT_CASE(flb_is_not_retrieved_once_it_is_settled_what_goes_on),
 	KUNIT_CASE(number_of_files_of_one_session_frees_no_flb_of_another),
+	KUNIT_CASE(page_is_left_alone_once_the_jump_is_near),
+	KUNIT_CASE(orphans_of_flbs_that_use_each_other_do_not_stop_others),
+	KUNIT_CASE(carry_retrieves_what_it_needs),
+	KUNIT_CASE(orphans_alone_are_preserved_anew_in_order),
+	KUNIT_CASE(flb_that_can_not_be_carried_is_not_used_up),
 	KUNIT_CASE(flb_ends_with_the_last_session_whatever_it_counts),
 	KUNIT_CASE(flb_is_finished_once_whatever_it_counts),
 	KUNIT_CASE(flb_that_counts_too_many_does_not_stop_others),

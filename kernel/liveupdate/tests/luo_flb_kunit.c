@@ -3,6 +3,7 @@
 
 #include <kunit/test.h>
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/sched/task.h>
@@ -181,6 +182,53 @@ static void flb_that_was_to_go_is_registered_anew(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 1), 0);
 	luo_test_preserve_new(t, s, h, 2);
 	luo_test_expect_handed_over(t, "s{2:h} f=1");
+}
+
+/* They were retrieved, so they are finished, whoever is still there. */
+static void flb_that_went_counts_files_that_came_in(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 3, &f);
+	struct liveupdate_session *s;
+
+	luo_test_take_over_flb(t, h, f);
+	s = luo_test_retrieve(t, "s");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 3), 0);
+	luo_flb_unregister(&t->luo, &h->fh, &f->flb);
+	/* Those that are new know nothing of it. */
+	luo_test_preserve_new(t, luo_test_create(t, "new"), h, 4);
+	luo_test_expect_handed_over(t, "s{1:h 2:h 3:h} new{4:h} f=3");
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &f->flb), -EBUSY);
+	luo_handler_unregister(&t->luo, &h->fh);
+	luo_test_expect_first(t, "h.retrieve:2 h.retrieve:3 h.preserve:4 h.finish:3");
+	luo_test_expect_log(t, "h.finish:2 h.unpreserve:4");
+	luo_test_expect_handed_over(t, "s{1:h 2:h 3:h} new{4:h} f=1");
+}
+
+static void flb_that_went_comes_back_to_files_that_came_in(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 2, &f);
+	struct luo_test_flb *twin = luo_test_flb_new(t, "f");
+	struct liveupdate_session *s, *new = luo_test_create(t, "new");
+
+	luo_test_take_over_flb(t, h, f);
+	s = luo_test_retrieve(t, "s");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), 0);
+	luo_test_preserve_new(t, new, h, 3);
+	luo_flb_unregister(&t->luo, &h->fh, &f->flb);
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &twin->flb), -EEXIST);
+	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(new, 3), 0);
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &twin->flb), 0);
+	KUNIT_EXPECT_EQ(test, luo_flb_register(&t->luo, &h->fh, &twin->flb), -EEXIST);
+	seq_buf_clear(&t->log.seq);
+	luo_session_close(s);
+	luo_test_expect_log(t, "h.can_finish:1 h.can_finish:2 h.finish:2 h.free:1 f.free");
+	luo_test_preserve_new(t, new, h, 4);
+	luo_test_expect_handed_over(t, "new{4:h} f=1");
 }
 
 /* ---- outgoing ---- */
@@ -558,13 +606,21 @@ static int worker_gets(void *data)
 	return 0;
 }
 
-static void worker_start(struct worker *w, struct luo_test *t, struct luo_test_flb *f)
+/* ... but for some time only. */
+static void worker_is_slow(struct luo_test_flb *f)
+{
+	complete(&worker_now->inside);
+	msleep(100);
+}
+
+static void worker_start(struct worker *w, struct luo_test *t, struct luo_test_flb *f,
+			 void (*retrieving)(struct luo_test_flb *f))
 {
 	*w = (struct worker) { .t = t, .f = f };
 	init_completion(&w->inside);
 	init_completion(&w->go_on);
 	worker_now = w;
-	f->retrieving = worker_waits;
+	f->retrieving = retrieving;
 	w->task = kthread_create(worker_gets, w, "luo_flb_test");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(t->test, w->task);
 	get_task_struct(w->task);
@@ -590,7 +646,7 @@ static void flb_that_is_slow_keeps_nobody_else_waiting(struct kunit *test)
 
 	luo_test_preserve_new(t, luo_test_create(t, "s"), h, 1);
 	take_over_flbs(t, h, 2, flbs);
-	worker_start(&w, t, flbs[0]);
+	worker_start(&w, t, flbs[0], worker_waits);
 
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[1]->flb, &obj), 0);
 	luo_flb_put_incoming(&t->luo, &flbs[1]->flb);
@@ -622,7 +678,7 @@ static void flbs_of_two_tasks_do_not_lock_each_other_up(struct kunit *test)
 	take_over_flbs(t, h, 2, flbs);
 	flbs[0]->uses = flbs[1];
 	flbs[1]->uses = flbs[0];
-	worker_start(&w, t, flbs[0]);
+	worker_start(&w, t, flbs[0], worker_waits);
 	flbs[1]->retrieving = worker_goes_on;
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[1]->flb, &obj), -EDEADLK);
 	KUNIT_EXPECT_EQ(test, worker_end(&w), -EDEADLK);
@@ -642,11 +698,27 @@ static void put_while_another_has_the_flb_does_not_wait(struct kunit *test)
 	luo_test_preserve_new(t, new, h, 2);
 	KUNIT_EXPECT_EQ(test, luo_flb_get_outgoing(&t->luo, &f->flb, &obj), 0);
 	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(new, 2), 0);
-	worker_start(&w, t, f);
+	worker_start(&w, t, f, worker_waits);
 	luo_flb_put_outgoing(&t->luo, &f->flb);
 	luo_test_expect_log(t, "f.preserve h.preserve:2 h.unpreserve:2 f.retrieve");
 	KUNIT_EXPECT_EQ(test, worker_end(&w), 0);
 	luo_test_expect_log(t, "f.unpreserve");
+	luo_flb_put_incoming(&t->luo, &f->flb);
+}
+
+/* What it then finds was used up, and would go on as it came. */
+static void reboot_waits_for_who_retrieves_an_flb(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
+	struct worker w;
+
+	luo_test_take_over_flb(t, h, f);
+	worker_start(&w, t, f, worker_is_slow);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -EBUSY);
+	KUNIT_EXPECT_EQ(test, worker_end(&w), 0);
+	luo_test_expect_log(t, "f.retrieve");
 	luo_flb_put_incoming(&t->luo, &f->flb);
 }
 
@@ -683,6 +755,8 @@ static struct kunit_case luo_flb_cases[] = {
 	KUNIT_CASE(registration_that_lacks_memory_changes_nothing),
 	KUNIT_CASE(flb_stays_while_its_files_do),
 	KUNIT_CASE(flb_that_was_to_go_is_registered_anew),
+	KUNIT_CASE(flb_that_went_counts_files_that_came_in),
+	KUNIT_CASE(flb_that_went_comes_back_to_files_that_came_in),
 	KUNIT_CASE(flb_lives_as_long_as_files_depend_on_it),
 	KUNIT_CASE(flbs_of_a_file_are_undone_in_reverse),
 	KUNIT_CASE(flb_in_use_outlives_its_files),
@@ -701,6 +775,7 @@ static struct kunit_case luo_flb_cases[] = {
 	KUNIT_CASE(flb_that_is_slow_keeps_nobody_else_waiting),
 	KUNIT_CASE(flbs_of_two_tasks_do_not_lock_each_other_up),
 	KUNIT_CASE(put_while_another_has_the_flb_does_not_wait),
+	KUNIT_CASE(reboot_waits_for_who_retrieves_an_flb),
 	KUNIT_CASE(flb_whose_module_goes_is_not_used),
 	{}
 };
