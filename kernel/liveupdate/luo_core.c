@@ -82,7 +82,8 @@ const struct luo_memory luo_kho_memory = {
 	.free	= kho_unpreserve_free,
 	.peek	= luo_kho_peek,
 	.claim	= luo_kho_claim,
-	.forget	= kho_forget_unclaimed,
+	.hold	= kho_hold_unclaimed,
+	.release = kho_release_unclaimed,
 };
 
 /* ---- time ---- */
@@ -354,6 +355,9 @@ static int luo_root_make(struct luo *luo, const struct luo_root_ser *incoming)
 	/* Sessions that nobody asks for are handed over as they came. */
 	luo->root->sessions = incoming ? incoming->sessions : 0;
 	luo->root->flb = incoming ? incoming->flb : 0;
+	luo->holds_unclaimed = luo->root->sessions || luo->root->flb;
+	if (luo->holds_unclaimed)
+		luo->memory->hold();
 	return 0;
 }
 
@@ -481,6 +485,8 @@ static int __init luo_start(struct luo *luo)
 	err = kho_add_subtree(LUO_BLOB_NAME, luo->root,
 			      sizeof(struct luo_blob_ser));
 	if (err) {
+		if (luo->holds_unclaimed)
+			luo->memory->release();
 		luo->memory->free(luo->root);
 		return err;
 	}
@@ -515,6 +521,7 @@ static void __init luo_hand_on(void)
 		kho_unpreserve_free(root);
 	} else if (root->sessions) {
 		luo_handed_on = root;
+		kho_hold_unclaimed();
 		pr_warn("off: the previous kernel's sessions are kept for one with liveupdate=on\n");
 	}
 }

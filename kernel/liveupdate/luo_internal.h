@@ -54,8 +54,12 @@ struct luo_memory {
 	void *(*peek)(u64 pa);
 	/* Make a page of the previous kernel ours; it stays preserved. */
 	void *(*claim)(u64 pa);
-	/* Nothing that the previous kernel preserved is of use any more. */
-	void (*forget)(void);
+	/*
+	 * What the previous kernel preserved goes on if nobody claims it; and, when
+	 * all who wanted that are done, does not any more.
+	 */
+	void (*hold)(void);
+	void (*release)(void);
 };
 
 extern const struct luo_memory luo_kho_memory;
@@ -360,6 +364,8 @@ struct luo {
 	struct task_struct *flb_carrier;
 	bool sessions_lost;
 	struct rb_root by_name[LUO_DIRECTIONS];
+	/* What is handed over tells of memory that nobody has claimed. */
+	bool holds_unclaimed;
 	struct rb_root by_seq;
 	u64 next_seq;
 	struct luo_count count[LUO_DIRECTIONS];

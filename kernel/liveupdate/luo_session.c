@@ -309,11 +309,13 @@ static void luo_forget_incoming(struct luo *luo)
 	bool last;
 
 	mutex_lock(&luo->lock);
-	last = !luo->count[LUO_INCOMING].sessions;
+	last = luo->holds_unclaimed && !luo->count[LUO_INCOMING].sessions;
+	if (last)
+		luo->holds_unclaimed = false;
 	mutex_unlock(&luo->lock);
 	if (last) {
 		luo_flb_forget_incoming(luo);
-		luo->memory->forget();
+		luo->memory->release();
 	}
 }
 
@@ -458,22 +460,18 @@ static int luo_block_read_sessions(struct luo *luo, struct luo_block *block)
 	return err;
 }
 
-static int luo_sessions_read_locked(struct luo *luo, bool *lost)
+static int luo_sessions_read_locked(struct luo *luo)
 {
 	struct luo_block *block;
 	int err;
 
 	lockdep_assert_held(&luo->lock);
-	if (luo->sessions_read)
-		return 0;
-
 	err = luo_chain_take_over(&luo->chain, U64_MAX);
 	if (err == -ENOMEM)
 		return err;
 	if (err) {
 		pr_warn("list of sessions is damaged; memory of the lost ones stays reserved\n");
 		luo->sessions_lost = true;
-		*lost = true;
 	}
 
 	list_for_each_entry(block, &luo->chain.blocks, node) {
@@ -482,8 +480,7 @@ static int luo_sessions_read_locked(struct luo *luo, bool *lost)
 			return err;
 		cond_resched();
 	}
-	*lost |= luo_sessions_drop_unusable(luo);
-	luo->sessions_lost |= *lost;
+	luo->sessions_lost |= luo_sessions_drop_unusable(luo);
 	luo_session_write_chain(luo);
 	WRITE_ONCE(luo->sessions_read, true);
 	return 0;
@@ -499,13 +496,16 @@ static int luo_sessions_read_locked(struct luo *luo, bool *lost)
  */
 int luo_sessions_read(struct luo *luo)
 {
-	bool lost = false;
 	int err;
 
 	mutex_lock(&luo->lock);
-	err = luo_sessions_read_locked(luo, &lost);
+	if (luo->sessions_read) {
+		mutex_unlock(&luo->lock);
+		return 0;
+	}
+	err = luo_sessions_read_locked(luo);
 	mutex_unlock(&luo->lock);
-	if (!err && lost)
+	if (!err)
 		luo_forget_incoming(luo);
 	return err;
 }

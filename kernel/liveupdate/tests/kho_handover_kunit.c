@@ -199,7 +199,7 @@ static void block_preserved_again_is_not_forgotten(struct kunit *test)
 	folio_put(folio);
 }
 
-static void block_that_nobody_restored_is_forgotten(struct kunit *test)
+static void block_that_nobody_holds_is_forgotten(struct kunit *test)
 {
 	struct folio *folio = folio_alloc(GFP_KERNEL, 0);
 	unsigned long pfn;
@@ -209,7 +209,11 @@ static void block_that_nobody_restored_is_forgotten(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, kho_preserve_folio(folio), 0);
 	leave_unrestored(folio);
 
-	kho_forget_unclaimed();
+	kho_hold_unclaimed();
+	kho_hold_unclaimed();
+	kho_release_unclaimed();
+	KUNIT_EXPECT_TRUE(test, kho_radix_test(kho_test_map(), pfn, 0));
+	kho_release_unclaimed();
 	KUNIT_EXPECT_FALSE(test, kho_radix_test(kho_test_map(), pfn, 0));
 
 	folio = kho_restore_folio(PFN_PHYS(pfn));
@@ -259,7 +263,7 @@ static struct kunit_case kho_handover_cases[] = {
 	KUNIT_CASE(area_stays_in_a_tree_that_is_held),
 	KUNIT_CASE(tree_that_is_held_stays_as_it_is),
 	KUNIT_CASE(block_preserved_again_is_not_forgotten),
-	KUNIT_CASE(block_that_nobody_restored_is_forgotten),
+	KUNIT_CASE(block_that_nobody_holds_is_forgotten),
 	KUNIT_CASE(metadata_is_as_the_format_says),
 	KUNIT_CASE(metadata_that_is_damaged_is_not_believed),
 	{}

@@ -339,9 +339,9 @@ static void last_session_that_is_finished_ends_the_past(struct kunit *test)
 	luo_test_create(t, "b");
 	luo_test_freeze_and_jump(t);
 	luo_session_close(luo_test_retrieve(t, "a"));
-	KUNIT_EXPECT_EQ(test, t->forgotten, 0);
+	KUNIT_EXPECT_EQ(test, t->holders, 1);
 	luo_session_close(luo_test_retrieve(t, "b"));
-	KUNIT_EXPECT_EQ(test, t->forgotten, 1);
+	KUNIT_EXPECT_EQ(test, t->holders, 0);
 }
 
 /* ---- lists ---- */
@@ -713,19 +713,34 @@ static void nothing_is_kept_for_sessions_that_are_all_lost(struct kunit *test)
 	struct luo_test *t = luo_test_of(test);
 
 	no_name_is_good(t, hand_over_four(t));
-	KUNIT_EXPECT_EQ(test, t->forgotten, 0);
+	KUNIT_EXPECT_EQ(test, t->holders, 1);
 	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
-	KUNIT_EXPECT_EQ(test, t->forgotten, 1);
+	KUNIT_EXPECT_EQ(test, t->holders, 0);
 	xa_destroy(&t->blobs);
 }
 
-static void what_others_preserved_is_kept_without_sessions(struct kunit *test)
+/* What others preserved is theirs to hold. */
+static void nothing_is_kept_without_sessions(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 
 	luo_test_freeze_and_jump(t);
+	KUNIT_EXPECT_EQ(test, t->holders, 0);
 	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
-	KUNIT_EXPECT_EQ(test, t->forgotten, 0);
+	luo_test_create(t, "new");
+	KUNIT_EXPECT_EQ(test, t->holders, 0);
+}
+
+static void flbs_without_sessions_are_kept_until_that_is_known(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_root_ser *root = luo_test_previous_root(t);
+
+	root->flb = virt_to_phys(luo_test_previous_page(t));
+	luo_test_restart(t, root);
+	KUNIT_EXPECT_EQ(test, t->holders, 1);
+	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
+	KUNIT_EXPECT_EQ(test, t->holders, 0);
 }
 
 /* The owner has the session, and waits for the driver to look at its files. */
@@ -971,7 +986,8 @@ static struct kunit_case luo_session_cases[] = {
 	KUNIT_CASE(driver_and_owner_agree_about_damage),
 	KUNIT_CASE(owner_hears_of_damage_that_a_driver_found_first),
 	KUNIT_CASE(nothing_is_kept_for_sessions_that_are_all_lost),
-	KUNIT_CASE(what_others_preserved_is_kept_without_sessions),
+	KUNIT_CASE(nothing_is_kept_without_sessions),
+	KUNIT_CASE(flbs_without_sessions_are_kept_until_that_is_known),
 	KUNIT_CASE_PARAM(sessions_are_read_from_blocks_of_any_fill, blocks_gen_params),
 	KUNIT_CASE(sessions_before_a_damaged_block_are_kept),
 	KUNIT_CASE(root_that_leads_nowhere_leaves_no_sessions),

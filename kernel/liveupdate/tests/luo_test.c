@@ -249,13 +249,18 @@ static void *luo_test_claim(u64 pa)
 	return page;
 }
 
-static void luo_test_forget(void)
+static void luo_test_hold(void)
+{
+	luo_test_now->holders++;
+}
+
+static void luo_test_release(void)
 {
 	struct luo_test *t = luo_test_now;
 	unsigned long index;
 	void *page;
 
-	t->forgotten++;
+	t->holders--;
 	xa_for_each(&t->pages, index, page) {
 		if (!xa_get_mark(&t->pages, index, LUO_TEST_OURS))
 			luo_test_page_drop(t, index);
@@ -267,7 +272,8 @@ static const struct luo_memory luo_test_memory = {
 	.free	= luo_test_free,
 	.peek	= luo_test_peek,
 	.claim	= luo_test_claim,
-	.forget	= luo_test_forget,
+	.hold	= luo_test_hold,
+	.release = luo_test_release,
 };
 
 /* ---- blobs: what a handler or FLB preserves ---- */
@@ -1065,6 +1071,8 @@ void luo_test_start(struct luo_test *t, const struct luo_root_ser *incoming)
 		luo_test_page_drop(t, __pa(incoming) >> PAGE_SHIFT);
 }
 
+	t->holders = 0;
+	err = luo_init(&t->luo, &luo_test_memory, incoming);
 static void luo_test_close_sessions(struct luo_test *t)
 {
 	struct liveupdate_session *session;

@@ -58,7 +58,8 @@ struct luo_test {
 
 	/* Every page there is, by physical address; the mark says whose. */
 	struct xarray pages;
-	unsigned int forgotten;
+	/* How often what nobody claimed is held. */
+	unsigned int holders;
 
 	/* What handlers and FLBs have preserved and not released: ids of files. */
 	struct xarray blobs;
