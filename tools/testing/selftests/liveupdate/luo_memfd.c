@@ -750,12 +750,69 @@ TEST_F(preserve, memory_is_moved_out_of_ZONE_MOVABLE)
 	EXPECT_EQ(0, luo_verify(fd, 0, COLLAPSED, SEED));
 }
 
+#define HUGE		(2 << 20)
+#define HUGE_PAGES	(COLLAPSED / HUGE)
+/* Of each huge page, the others being holes. */
+#define SOME_PAGES	128
+
+/* Where huge pages can be. */
+static char *map_aligned(int fd)
+{
+	const int prot = PROT_READ | PROT_WRITE;
+	char *room = mmap(NULL, COLLAPSED + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+
+	if (room == MAP_FAILED)
+		return room;
+	room += -(uintptr_t)room % HUGE;
+	return mmap(room, COLLAPSED, prot, MAP_SHARED | MAP_FIXED, fd, 0);
+}
+
+static int frames_of_some(char *map, __u64 *frames)
+{
+	int err = 0, i;
+
+	for (i = 0; i < HUGE_PAGES && !err; i++)
+		err = luo_frames(map + i * HUGE, SOME_PAGES, frames + i * SOME_PAGES);
+	return err;
+}
+
+static void fill_some(char *map)
+{
+	int i;
+
+	for (i = 0; i < HUGE_PAGES; i++)
+		memset(map + i * HUGE, 1, SOME_PAGES * 4096);
+}
+
+/* Else where they are now would be known to nobody. */
+TEST_F(preserve, folios_that_fill_holes_are_not_made_huge)
+{
+	static __u64 before[HUGE_PAGES * SOME_PAGES], after[HUGE_PAGES * SOME_PAGES];
+	int fd = luo_memfd(COLLAPSED), other = luo_memfd(COLLAPSED);
+	char *map = map_aligned(fd), *loose = map_aligned(other);
+
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_NE(MAP_FAILED, loose);
+	ASSERT_EQ(0, luo_preserve(self->session, fd, 1));
+	fill_some(map);
+	fill_some(loose);
+	ASSERT_EQ(0, frames_of_some(map, before));
+	if (madvise(loose, COLLAPSED, MADV_COLLAPSE))
+		SKIP(return, "no huge pages: %m");
+
+	EXPECT_EQ(-1, madvise(map, COLLAPSED, MADV_COLLAPSE));
+	EXPECT_EQ(EAGAIN, errno);
+	ASSERT_EQ(0, frames_of_some(map, after));
+	EXPECT_EQ(0, memcmp(before, after, sizeof(before)));
+}
+
 #define SOME_UID	54321
 
 TEST_F(preserve, memory_counts_against_RLIMIT_MEMLOCK)
 {
 	const struct rlimit limit = { FILE_SIZE, FILE_SIZE };
-	int other = luo_filled_memfd(4096, SEED), i;
+	int other = luo_filled_memfd(4096, SEED), holes = luo_memfd(FILE_SIZE + 1), i;
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
 	EXPECT_EQ(0, luo_preserve(self->session, self->fd, 1));
@@ -772,6 +829,8 @@ TEST_F(preserve, memory_counts_against_RLIMIT_MEMLOCK)
 		EXPECT_EQ(0, luo_preserve(self->session, other, 2));
 		EXPECT_EQ(-ENOMEM, luo_preserve(self->session, self->fd, 1));
 		EXPECT_EQ(0, luo_unpreserve(self->session, 2));
+		/* Holes may be filled later. */
+		EXPECT_EQ(-ENOMEM, luo_preserve(self->session, holes, 3));
 	}
 }
 
