@@ -79,8 +79,9 @@ static int memfd_save(struct memfd_luo *m)
 	if (err)
 		return err;
 
-	memfd_limit(m);
-	err = memfd_save_header(m);
+	err = memfd_limit(m);
+	if (!err)
+		err = memfd_save_header(m);
 	if (!err)
 		err = memfd_take_all(m, false);
 	if (!err && memfd_has_tags(m->file->f_mapping))
@@ -154,8 +155,6 @@ static int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 	filled = memfd_freeze_holes(mapping);
 	err = memfd_check_poison(m);
 	if (!err && filled) {
-		/* Who filled a hole must not be able to stop reboot(). */
-		m->max_locked = ULONG_MAX;
 		err = memfd_take_all(m, true);
 		args->preserved_bytes = m->pages << PAGE_SHIFT;
 	}

@@ -21,9 +21,9 @@ struct memfd_luo {
 	struct memfd_ser *ser;
 	u64 pages;
 
-	/* Whose RLIMIT_MEMLOCK the pages count against, or NULL. */
+	/* Whose RLIMIT_MEMLOCK it counts against, or NULL, and by how many pages. */
 	struct user_struct *user;
-	unsigned long max_locked;
+	unsigned long locked;
 
 	/* The machine has memory where pages must not be pinned. */
 	bool check_place;
@@ -61,7 +61,7 @@ static inline pgoff_t memfd_end(u64 size)
 void *memfd_page_alloc(void);
 int memfd_record_all(struct memfd_luo *m, struct folio **folios,
 		     unsigned int nr);
-void memfd_limit(struct memfd_luo *m);
+int memfd_limit(struct memfd_luo *m);
 void memfd_forget(struct memfd_luo *m);
 bool memfd_records_poisoned(struct memfd_luo *m);
 

@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/err.h>
+#include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/memblock.h>
@@ -24,48 +25,29 @@
 
 /* ---- RLIMIT_MEMLOCK ---- */
 
-/* From now on recorded pages count as locked by this task's user. */
-void memfd_limit(struct memfd_luo *m)
+/*
+ * From now on the file counts as locked by this task's user: all of its size,
+ * as what fills a hole later can't go away either.
+ */
+int memfd_limit(struct memfd_luo *m)
 {
+	unsigned long pages = memfd_end(i_size_read(file_inode(m->file)));
+	unsigned long max = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	struct user_struct *user = current_user();
+	unsigned long locked;
+
 	if (capable(CAP_IPC_LOCK))
-		return;
-
-	m->user = get_uid(current_user());
-	m->max_locked = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
-}
-
-static unsigned long memfd_count_pages(struct folio **folios, unsigned int nr)
-{
-	unsigned long pages = 0;
-
-	while (nr--)
-		pages += folio_nr_pages(folios[nr]);
-	return pages;
-}
-
-static int memfd_lock_pages(struct memfd_luo *m, struct folio **folios,
-			    unsigned int nr)
-{
-	unsigned long pages, locked;
-
-	if (!m->user)
 		return 0;
 
-	pages = memfd_count_pages(folios, nr);
-	locked = atomic_long_read(&m->user->locked_vm);
+	locked = atomic_long_read(&user->locked_vm);
 	do {
-		if (locked + pages > m->max_locked)
+		if (locked > max || pages > max - locked)
 			return -ENOMEM;
-	} while (!atomic_long_try_cmpxchg(&m->user->locked_vm, &locked,
+	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &locked,
 					  locked + pages));
+	m->user = get_uid(user);
+	m->locked = pages;
 	return 0;
-}
-
-static void memfd_unlock_pages(struct memfd_luo *m, struct folio **folios,
-			       unsigned int nr)
-{
-	if (m->user)
-		atomic_long_sub(memfd_count_pages(folios, nr), &m->user->locked_vm);
 }
 
 static void memfd_unlimit(struct memfd_luo *m)
@@ -73,7 +55,7 @@ static void memfd_unlimit(struct memfd_luo *m)
 	if (!m->user)
 		return;
 
-	atomic_long_sub(m->pages, &m->user->locked_vm);
+	atomic_long_sub(m->locked, &m->user->locked_vm);
 	free_uid(m->user);
 }
 
@@ -207,14 +189,9 @@ int memfd_record_all(struct memfd_luo *m, struct folio **folios,
 		err = memfd_check_place(m, folios + done, room);
 		if (err)
 			return done ?: err;
-		err = memfd_lock_pages(m, folios + done, room);
+		err = kho_preserve_folios(folios + done, room);
 		if (err)
 			return done ?: err;
-		err = kho_preserve_folios(folios + done, room);
-		if (err) {
-			memfd_unlock_pages(m, folios + done, room);
-			return done ?: err;
-		}
 		for (i = 0; i < room; i++)
 			memfd_record(m, folios[done++]);
 	}
