@@ -280,7 +280,9 @@ static const struct luo_memory luo_test_memory = {
 
 static u64 luo_test_blob_new(struct luo_test *t, u64 id)
 {
-	luo_test_xa_store(&t->blobs, ++t->next_blob, xa_mk_value(id));
+	/* A word that is damaged a little is not the handle of another. */
+	t->next_blob += t->hostile ? 0x9e3779b9 : 1;
+	luo_test_xa_store(&t->blobs, t->next_blob, xa_mk_value(id));
 	return t->next_blob;
 }
 
@@ -289,7 +291,8 @@ static u64 luo_test_blob_id(struct luo_test *t, u64 blob)
 {
 	void *entry = xa_load(&t->blobs, blob);
 
-	KUNIT_EXPECT_NOT_NULL_MSG(t->test, entry, "no blob %llu", blob);
+	if (!t->hostile)
+		KUNIT_EXPECT_NOT_NULL_MSG(t->test, entry, "no blob %llu", blob);
 	return entry ? xa_to_value(entry) : U32_MAX;
 }
 
@@ -503,6 +506,8 @@ static int luo_test_retrieve_op(struct liveupdate_file_op_args *args)
 		fput(other);
 
 	err = luo_test_step(t);
+	if (t->hostile && !xa_load(&t->blobs, args->serialized_data))
+		err = -EBADMSG;
 	luo_test_log_file(t, h, "retrieve", id, err);
 	KUNIT_EXPECT_EQ(t->test, args->retrieve_status, 0);
 	KUNIT_EXPECT_NULL(t->test, args->file);
@@ -546,8 +551,9 @@ static void luo_test_finish_op(struct liveupdate_file_op_args *args)
 		return;
 	}
 	id = luo_test_blob_free(t, args->serialized_data);
-	KUNIT_EXPECT_EQ(t->test, retrieved, tf && tf->id == id);
-	if (retrieved)
+	if (!t->hostile)
+		KUNIT_EXPECT_EQ(t->test, retrieved, tf && tf->id == id);
+	if (retrieved && !t->hostile)
 		KUNIT_EXPECT_PTR_EQ(t->test, args->private_data,
 				    luo_test_retrieved_mark(id));
 	luo_test_log_file(t, h, retrieved ? "finish" : "free", id, 0);
@@ -1063,16 +1069,16 @@ const char *luo_test_state(struct luo_test *t)
  */
 void luo_test_start(struct luo_test *t, const struct luo_root_ser *incoming)
 {
-	int err = luo_init(&t->luo, &luo_test_memory, incoming);
+	int err;
 
+	t->holders = 0;
+	err = luo_init(&t->luo, &luo_test_memory, incoming);
 	KUNIT_ASSERT_EQ(t->test, err, 0);
 	t->running = true;
 	if (incoming)
 		luo_test_page_drop(t, __pa(incoming) >> PAGE_SHIFT);
 }
 
-	t->holders = 0;
-	err = luo_init(&t->luo, &luo_test_memory, incoming);
 static void luo_test_close_sessions(struct luo_test *t)
 {
 	struct liveupdate_session *session;
@@ -1146,6 +1152,8 @@ void luo_test_jump(struct luo_test *t)
 	luo_test_load_pages(t, saved);
 	kvfree(saved);
 	seq_buf_clear(&t->log.seq);
+	if (t->between)
+		t->between(t);
 	luo_test_start(t, root);
 }
 
@@ -1168,6 +1176,37 @@ void luo_test_restart(struct luo_test *t, const struct luo_root_ser *incoming)
 {
 	luo_test_stop(t);
 	luo_test_start(t, incoming);
+}
+
+static void luo_test_free_pages(struct luo_test *t)
+{
+	unsigned long index;
+	void *page;
+
+	xa_for_each(&t->pages, index, page)
+		luo_test_page_drop(t, index);
+	xa_destroy(&t->pages);
+	xa_destroy(&t->blobs);
+}
+
+/**
+ * luo_test_renew - Throw away all that there is and start anew.
+ * @t: Test; what is ours and not handed back then has leaked.
+ */
+void luo_test_renew(struct luo_test *t)
+{
+	t->dead = t->luo.frozen;
+	luo_test_stop(t);
+	if (!t->dead)
+		KUNIT_EXPECT_EQ_MSG(t->test, luo_test_pages(t), 0, "pages leaked");
+	t->dead = false;
+	luo_test_free_pages(t);
+#ifdef CONFIG_MODULE_UNLOAD
+	/* FLBs that count files which are not there keep it. */
+	atomic_set(&t->module->refcnt, 1);
+#endif
+	seq_buf_clear(&t->log.seq);
+	luo_test_start(t, NULL);
 }
 
 static void luo_test_module_init(struct luo_test *t)
@@ -1212,17 +1251,6 @@ static void luo_test_expect_empty(struct luo_test *t)
 	if (RB_EMPTY_ROOT(&t->luo.by_seq) && t->luo.sessions_read)
 		KUNIT_EXPECT_EQ_MSG(t->test, luo_test_blobs(t), t->abandoned,
 				    "preserved and not released");
-}
-
-static void luo_test_free_pages(struct luo_test *t)
-{
-	unsigned long index;
-	void *page;
-
-	xa_for_each(&t->pages, index, page)
-		luo_test_page_drop(t, index);
-	xa_destroy(&t->pages);
-	xa_destroy(&t->blobs);
 }
 
 /* Files are closed here and by a worker, which may be at the last one. */

@@ -81,6 +81,10 @@ struct luo_test {
 	unsigned int nr_held;
 	/* The kernel of this instance is no more: nothing has an effect. */
 	bool dead;
+	/* Records are damaged: handlers are told of what they did not preserve. */
+	bool hostile;
+	/* What happens to pages between two kernels, if anything. */
+	void (*between)(struct luo_test *t);
 
 	struct luo_test_text log;
 	struct luo_test_text state;
@@ -99,6 +103,7 @@ static inline struct luo_test *luo_test_of(struct kunit *test)
 
 void luo_test_start(struct luo_test *t, const struct luo_root_ser *incoming);
 void luo_test_restart(struct luo_test *t, const struct luo_root_ser *incoming);
+void luo_test_renew(struct luo_test *t);
 void luo_test_jump(struct luo_test *t);
 void luo_test_freeze_and_jump(struct luo_test *t);
 void luo_test_hand_over_again(struct luo_test *t, struct luo_test_handler *h, u64 n);
