@@ -124,8 +124,8 @@ static void luo_file_add_retrieved(struct luo_file *f)
 {
 	struct luo *luo = luo_of(f);
 
-	list_add_tail(&f->retrieved_node, &f->session->files.retrieved);
 	luo_flb_files_retrieved(luo, f->handler);
+	list_add_tail(&f->retrieved_node, &f->session->files.retrieved);
 	guard(mutex)(&luo->lock);
 	luo->retrieved_files++;
 }
@@ -135,10 +135,10 @@ static void luo_file_drop_retrieved(struct luo_file *f)
 	struct luo *luo = luo_of(f);
 
 	list_del_init(&f->retrieved_node);
-	guard(mutex)(&luo->lock);
 	/* One that has gone took its links with it. */
 	if (f->handler)
 		luo_flb_files_released(luo, f->handler);
+	guard(mutex)(&luo->lock);
 	luo->retrieved_files--;
 }
 

@@ -36,8 +36,8 @@
 
 struct luo;
 struct seq_file;
-
 struct task_struct;
+
 /* So many files in a row may depend on the next; the stack is finite. */
 #define LUO_DEPENDENCY_DEPTH	8
 
@@ -227,6 +227,8 @@ int luo_flb_files_preserve(struct luo *luo, struct liveupdate_file_handler *fh,
 			   bool again);
 void luo_flb_files_unpreserve(struct luo *luo,
 			      struct liveupdate_file_handler *fh, bool again);
+void luo_flb_files_retrieved(struct luo *luo, struct liveupdate_file_handler *fh);
+void luo_flb_files_released(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_flb_settle(struct luo *luo);
 void luo_flb_forget_incoming(struct luo *luo);
@@ -234,8 +236,6 @@ void luo_flbs_free(struct luo *luo);
 int luo_flbs_carry(struct luo *luo);
 void luo_flbs_uncarry(struct luo *luo);
 int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb, void **obj);
-void luo_flb_files_retrieved(struct luo *luo, struct liveupdate_file_handler *fh);
-void luo_flb_files_released(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_flb_put_incoming(struct luo *luo, struct liveupdate_flb *flb);
 int luo_flb_get_outgoing(struct luo *luo, struct liveupdate_flb *flb, void **obj);
 void luo_flb_put_outgoing(struct luo *luo, struct liveupdate_flb *flb);
@@ -353,19 +353,19 @@ struct luo {
 	u64 flb_seq;
 	/* The previous kernel left some, and nobody knows which. */
 	bool flbs_lost;
+	/* In reboot(), while it makes one of what came in and what goes out. */
+	struct task_struct *flb_carrier;
 
 	/* Guards all below and the state of sessions. */
 	struct mutex lock;
 	struct luo_root_ser *root;
 	struct luo_chain chain;
 	bool sessions_read;
-	/* The previous kernel left some, and nobody knows which. */
-	/* In reboot(), while it makes one of what came in and what goes out. */
-	struct task_struct *flb_carrier;
-	bool sessions_lost;
-	struct rb_root by_name[LUO_DIRECTIONS];
 	/* What is handed over tells of memory that nobody has claimed. */
 	bool holds_unclaimed;
+	/* The previous kernel left some, and nobody knows which. */
+	bool sessions_lost;
+	struct rb_root by_name[LUO_DIRECTIONS];
 	struct rb_root by_seq;
 	u64 next_seq;
 	struct luo_count count[LUO_DIRECTIONS];
