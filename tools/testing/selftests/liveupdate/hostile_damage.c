@@ -14,8 +14,8 @@
 #define SESSION_SIZE	80
 #define FILE_SIZE	64
 #define HANDLER_SIZE	48
-/* memfd-v2 and what stands behind it, in words. */
-#define HANDLE_WORDS	12
+/* memfd-v2 and whose it is, which stands behind it, in words. */
+#define HANDLE_WORDS	50
 #define HANDLE_FOLIOS	32
 #define CHUNK_WORDS	6
 #define FOLIO_WORDS	12
@@ -37,6 +37,15 @@ static const char *const class_names[CLASSES] = {
 	"session", "block", "record", "handle", "chunk", "folio",
 };
 
+/* What a page holds. */
+enum content {
+	RECORDS,
+	HANDLE_OF_FILE,
+	LIST,
+	FOLIOS,
+	DATA,
+};
+
 struct word {
 	__u64 pa;
 	enum class class;
@@ -48,6 +57,7 @@ static size_t nr_words, room;
 /* Pages of records and of folios, by address. */
 static struct page {
 	__u64 pa;
+	enum content content;
 	unsigned int owner;
 } *pages;
 static size_t nr_pages, page_room;
@@ -99,20 +109,20 @@ static void add_words(enum class class, __u64 pa, unsigned int n)
 	}
 }
 
-static void add_page(__u64 pa)
+static void add_page(__u64 pa, enum content content)
 {
 	pages = grown(pages, nr_pages, &page_room, sizeof(*pages));
-	pages[nr_pages++] = (struct page) { pa & -PAGE, nr_owners };
+	pages[nr_pages++] = (struct page) { pa & -PAGE, content, nr_owners };
 }
 
 static void collect_folios(__u64 list, __u64 count)
 {
 	__u64 i;
 
-	add_page(list);
+	add_page(list, FOLIOS);
 	add_words(FOLIO, list, count * 2 < FOLIO_WORDS ? count * 2 : FOLIO_WORDS);
 	for (i = 0; i < count && i < PAGE / 16; i++)
-		add_page((word_at(list + i * 16) & ((1ull << 52) - 1)) * PAGE);
+		add_page((word_at(list + i * 16) & ((1ull << 52) - 1)) * PAGE, DATA);
 }
 
 static void collect_file(__u64 record)
@@ -122,12 +132,12 @@ static void collect_file(__u64 record)
 	add_words(RECORD, record, FILE_SIZE / 8);
 	if (!handle || handle % PAGE)
 		return;
-	add_page(handle);
+	add_page(handle, HANDLE_OF_FILE);
 	add_words(HANDLE, handle, HANDLE_WORDS);
 	chunk = word_at(handle + HANDLE_FOLIOS);
 	if (!chunk || chunk % PAGE)
 		return;
-	add_page(chunk);
+	add_page(chunk, LIST);
 	add_words(CHUNK, chunk, CHUNK_WORDS);
 	list = word_at(chunk + 8);
 	if (list && !(list % PAGE))
@@ -139,7 +149,7 @@ static void collect_files(__u64 block)
 	__u64 i, count;
 
 	for (; block; block = word_at(block)) {
-		add_page(block);
+		add_page(block, RECORDS);
 		add_words(BLOCK, block, HEAD / 8);
 		count = word_at(block + 8);
 		for (i = 0; i < count && i < (PAGE - HEAD) / FILE_SIZE; i++)
@@ -288,17 +298,52 @@ static __u64 wrong_word(struct hostile_dice *dice, const struct owner *owner, __
 	}
 }
 
+static bool is_whole(const struct page *page)
+{
+	return strncmp(owners[page->owner].name, HOSTILE_PREFIX, strlen(HOSTILE_PREFIX));
+}
+
 static __u64 stolen_word(struct hostile_dice *dice)
 {
 	const struct page *page = &pages[hostile_pick(dice, nr_pages)];
 
-	/* What nobody damages is not stolen from either. */
-	while (strncmp(owners[page->owner].name, HOSTILE_PREFIX, strlen(HOSTILE_PREFIX)))
+	/* Who comes first has it. */
+	while (is_whole(page))
 		page = &pages[hostile_pick(dice, nr_pages)];
 	return hostile_pick(dice, 4) ? page->pa : page->pa / PAGE;
 }
 
-int hostile_damage_session(unsigned int seed, bool steal, bool verbose)
+/*
+ * A page of a whole session, which has to stay so. Nothing but the place where they
+ * stand says whose a list and the folios in it are.
+ */
+static __u64 coveted_word(struct hostile_dice *dice, enum class class)
+{
+	const struct page *page;
+
+	do {
+		page = &pages[hostile_pick(dice, nr_pages)];
+	} while (!is_whole(page) || (class == HANDLE && page->content == LIST) ||
+		 (class == CHUNK && page->content == FOLIOS));
+	return page->pa;
+}
+
+static __u64 damaged_word(struct hostile_dice *dice, const struct owner *owner,
+			  const struct word *word, enum hostile_way way)
+{
+	__u64 was = word_at(word->pa), now;
+
+	if (way == HOSTILE_STEAL)
+		return stolen_word(dice);
+	if (way == HOSTILE_COVET)
+		return coveted_word(dice, word->class);
+	do {
+		now = wrong_word(dice, owner, was);
+	} while (names_page_of_another(now, word->owner));
+	return now;
+}
+
+int hostile_damage_session(unsigned int seed, enum hostile_way way, bool verbose)
 {
 	struct hostile_dice dice = { .state = seed };
 	const struct owner *owner = find_owner(seed);
@@ -306,11 +351,8 @@ int hostile_damage_session(unsigned int seed, bool steal, bool verbose)
 
 	for (i = 0; owner && i < n; i++) {
 		const struct word *word = pick_word(&dice, owner);
-		__u64 was = word_at(word->pa), now;
+		__u64 was = word_at(word->pa), now = damaged_word(&dice, owner, word, way);
 
-		do {
-			now = steal ? stolen_word(&dice) : wrong_word(&dice, owner, was);
-		} while (!steal && names_page_of_another(now, word->owner));
 		if (pwrite(mem, &now, sizeof(now), word->pa) != sizeof(now))
 			return -errno;
 		if (!verbose)
@@ -324,23 +366,61 @@ int hostile_damage_session(unsigned int seed, bool steal, bool verbose)
 
 /* ---- what the next kernel reads when it boots ---- */
 
-/* In the tree that leads to it, LUO's root is the page that begins like one. */
-static __u64 find_root(void)
-{
-	static const char format[8] = "luo-v5";
-	__u32 fdt[PAGE / 4] = {};
-	char seen[sizeof(format)];
-	unsigned int i;
-	__u64 pa;
+/* Aligned to 4 bytes, as in a tree. */
+static __u32 tree[PAGE / 4];
 
-	luo_read_text(LUO_KHO_OUT "fdt", fdt, sizeof(fdt));
+/* Pages that the tree leads to: blobs, and the root of the map. */
+static __u64 pick_blob(struct hostile_dice *dice)
+{
+	__u64 pa, word, found = 0;
+	unsigned int i, n = 0;
+
 	for (i = 0; i + 1 < PAGE / 4; i++) {
-		memcpy(&pa, &fdt[i], sizeof(pa));
-		if (pa && !(pa % PAGE) && pa < 1ull << 40 &&
-		    !read_at(pa, seen, sizeof(seen)) && !memcmp(seen, format, sizeof(seen)))
-			return pa;
+		memcpy(&pa, &tree[i], sizeof(pa));
+		if (pa >= 1 << 20 && !(pa % PAGE) && pa < 1ull << 34 &&
+		    !read_at(pa, &word, sizeof(word)) && !hostile_pick(dice, ++n))
+			found = pa;
+	}
+	return found;
+}
+
+static __u64 find_tree_in(__u64 start, __u64 end)
+{
+	static char some[64 * PAGE];
+	ssize_t len, at;
+
+	for (start &= -PAGE; start < end; start += len) {
+		len = pread(mem, some, end - start < sizeof(some) ? end - start : sizeof(some),
+			    start);
+		for (at = 0; len - at >= (ssize_t)PAGE; at += PAGE) {
+			if (!memcmp(some + at, tree, PAGE))
+				return start + at;
+		}
+		/* What can't be read is passed over. */
+		len = len >= (ssize_t)PAGE ? len & -PAGE : PAGE;
 	}
 	return 0;
+}
+
+/* Where the tree itself stands is told by nobody. */
+static __u64 find_tree(void)
+{
+	unsigned long long start, end;
+	char line[256];
+	__u64 found = 0;
+	FILE *f = fopen("/proc/iomem", "re");
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		if (line[0] == ' ' || !strstr(line, "System RAM") ||
+		    sscanf(line, "%llx-%llx", &start, &end) != 2)
+			continue;
+		/* Below 1 MiB there is nothing of ours. */
+		if (start >= 1 << 20)
+			found = find_tree_in(start, end + 1);
+	}
+	if (f)
+		fclose(f);
+	return found;
 }
 
 /* A page of the tree, the deeper the more likely, as there are more of those. */
@@ -381,23 +461,40 @@ static __u64 wrong_entry(struct hostile_dice *dice, __u64 was, __u64 node)
 	}
 }
 
+static __u64 pick_target(struct hostile_dice *dice, const char **what, unsigned int *n)
+{
+	int level;
+
+	luo_read_text(LUO_KHO_OUT "fdt", tree, sizeof(tree));
+	switch (hostile_pick(dice, 4)) {
+	case 0:
+		*what = "blob";
+		*n = ROOT_WORDS;
+		return pick_blob(dice);
+	case 1:
+		*what = "tree";
+		/* In the header, in big-endian order. */
+		*n = __builtin_bswap32(tree[1]) / 8;
+		return find_tree();
+	default:
+		*what = "node";
+		*n = LUO_TABLE_ENTRIES;
+		return pick_node(dice, &level);
+	}
+}
+
 int hostile_damage_map(unsigned int seed)
 {
 	struct hostile_dice dice = { .state = seed };
 	__u64 node[LUO_TABLE_ENTRIES], pa, now;
-	unsigned int i, at, n = LUO_TABLE_ENTRIES;
-	int level = -1;
+	const char *what;
+	unsigned int i, at, n;
 
 	mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
 	if (mem < 0)
 		return -errno;
-	if (hostile_pick(&dice, 4)) {
-		pa = pick_node(&dice, &level);
-	} else {
-		pa = find_root();
-		n = ROOT_WORDS;
-	}
-	if (!pa || read_at(pa, node, sizeof(node)))
+	pa = pick_target(&dice, &what, &n);
+	if (!pa || !n || read_at(pa, node, sizeof(node)))
 		return -ENOENT;
 	at = hostile_pick(&dice, n);
 	/* Rather a word that is in use. */
@@ -406,8 +503,8 @@ int hostile_damage_map(unsigned int seed)
 	now = wrong_entry(&dice, node[at], pa);
 	if (pwrite(mem, &now, sizeof(now), pa + at * 8) != sizeof(now))
 		return -errno;
-	printf("# seed %u: %s %#llx, level %d, word %u: %#llx instead of %#llx\n", seed,
-	       level < 0 ? "root" : "node", (unsigned long long)pa, level, at,
-	       (unsigned long long)now, (unsigned long long)node[at]);
+	printf("# seed %u: %s %#llx, word %u: %#llx instead of %#llx\n", seed, what,
+	       (unsigned long long)pa, at, (unsigned long long)now,
+	       (unsigned long long)node[at]);
 	return 1;
 }

@@ -13,7 +13,7 @@
 
 #define SEEDS_PER_WHOLE	16
 #define WHOLE_SIZE	(16 * 4096)
-#define STEAL_EVERY	8
+#define WAYS		8
 /* What was damaged is told of no more seeds than that. */
 #define FEW		16
 /* A seed that takes longer hangs. */
@@ -27,7 +27,7 @@ static const char usage[] =
 	"check  in the next kernel: damage the records of each session as its seed\n"
 	"       says, use them, and check that the whole ones are whole\n"
 	"rest   in the one after that: end what was handed over once more\n"
-	"map    damage the map of preserved memory for the next kernel\n"
+	"map    damage the map of preserved memory, the tree or a blob for the next kernel\n"
 	"\n"
 	"Needs /dev/mem of a kernel without STRICT_DEVMEM, debugfs, and for check that\n"
 	"nobody has opened the device. Results are TAP. Exit status: 0, 1 if it failed,\n"
@@ -97,6 +97,12 @@ static void open_device(void)
 
 /* ---- save ---- */
 
+/* There is one at least. */
+static bool has_whole(unsigned int seed, unsigned int first)
+{
+	return seed % SEEDS_PER_WHOLE == 0 || seed == first;
+}
+
 static void whole_name(char *name, unsigned int seed)
 {
 	snprintf(name, LIVEUPDATE_SESSION_NAME_LENGTH, "whole-%08u", seed);
@@ -108,6 +114,15 @@ static int keep(int session, int fd, __u64 token)
 
 	close(fd);
 	return err;
+}
+
+/* Memory of its own for each page. */
+static int memfd_of_zeros(void)
+{
+	static const char zeros[WHOLE_SIZE];
+	int fd = luo_memfd(WHOLE_SIZE);
+
+	return fd < 0 || pwrite(fd, zeros, WHOLE_SIZE, 0) == WHOLE_SIZE ? fd : -EIO;
 }
 
 /* A few folios and a hole; and a file without any. */
@@ -124,6 +139,7 @@ static int save_seed(unsigned int seed)
 	return err ?: keep(session, fd, 1) ?: keep(session, luo_memfd(0), 2);
 }
 
+/* One file more than the others have: records of one can't pass for another's. */
 static int save_whole(unsigned int seed)
 {
 	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
@@ -133,7 +149,8 @@ static int save_whole(unsigned int seed)
 	session = luo_create(dev, name);
 	if (session < 0)
 		return session;
-	return keep(session, luo_filled_memfd(WHOLE_SIZE, seed), 1);
+	return keep(session, luo_filled_memfd(WHOLE_SIZE, seed), 1) ?:
+	       keep(session, memfd_of_zeros(), 2) ?: keep(session, memfd_of_zeros(), 3);
 }
 
 /* Sessions are there as long as this process is, so it stays. */
@@ -147,7 +164,7 @@ static int save(unsigned int first, unsigned int seeds)
 	open_device();
 	for (i = first; i < first + seeds; i++) {
 		err = save_seed(i);
-		if (!err && i % SEEDS_PER_WHOLE == 0)
+		if (!err && has_whole(i, first))
 			err = save_whole(i);
 		if (err)
 			die("sessions are not preserved", err);
@@ -231,23 +248,46 @@ static int use_seed(unsigned int seed)
 	return use_session(name, &dice);
 }
 
+static int verify_zeros(int fd)
+{
+	static const char zeros[WHOLE_SIZE];
+	char seen[WHOLE_SIZE];
+
+	if (pread(fd, seen, sizeof(seen), 0) != WHOLE_SIZE)
+		return -EIO;
+	return memcmp(seen, zeros, sizeof(seen)) ? -EILSEQ : 0;
+}
+
+static int check_whole_file(int session, unsigned int seed, __u64 token)
+{
+	int fd = luo_retrieve_fd(session, token), err;
+
+	if (fd < 0)
+		return fd;
+	err = token == 1 ? luo_verify(fd, 0, WHOLE_SIZE, seed) : verify_zeros(fd);
+	if (!err && luo_size(fd) != WHOLE_SIZE)
+		err = -ERANGE;
+	close(fd);
+	return err;
+}
+
 static int check_whole(unsigned int seed)
 {
 	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
-	int session, fd, err;
+	int session, err = 0;
+	__u64 token;
 
 	begin(seed);
 	whole_name(name, seed);
 	session = luo_retrieve(dev, name);
-	fd = session < 0 ? session : luo_retrieve_fd(session, 1);
-	err = fd < 0 ? fd : luo_verify(fd, 0, WHOLE_SIZE, seed);
-	if (!err && luo_size(fd) != WHOLE_SIZE)
-		err = -ERANGE;
+	if (session < 0)
+		err = session;
+	for (token = 1; token <= 3 && !err; token++)
+		err = check_whole_file(session, seed, token);
 	if (!err)
 		err = luo_finish(session);
 	if (err)
 		printf("# %s: %s\n", name, strerror(-err));
-	close(fd);
 	close(session);
 	return err;
 }
@@ -264,6 +304,19 @@ static int use_free_memory(void)
 	return munmap(map, size) ? -errno : 0;
 }
 
+static enum hostile_way way_of(unsigned int seed)
+{
+	switch (seed % WAYS) {
+	case 3:
+	case 5:
+		return HOSTILE_COVET;
+	case 7:
+		return HOSTILE_STEAL;
+	default:
+		return HOSTILE_KEEP_OFF;
+	}
+}
+
 static bool damage(unsigned int first, unsigned int seeds)
 {
 	unsigned int i;
@@ -274,8 +327,7 @@ static bool damage(unsigned int first, unsigned int seeds)
 		return false;
 	}
 	for (i = first; i < first + seeds; i++) {
-		if (hostile_damage_session(i, i % STEAL_EVERY == STEAL_EVERY - 1,
-					   seeds <= FEW) <= 0)
+		if (hostile_damage_session(i, way_of(i), seeds <= FEW) <= 0)
 			return false;
 	}
 	return true;
@@ -295,7 +347,7 @@ static int check(unsigned int first, unsigned int seeds)
 	result(2, "sessions whose records are damaged are contained", !used);
 	result(3, "memory is used again", !use_free_memory());
 	for (i = first; i < first + seeds; i++) {
-		if (i % SEEDS_PER_WHOLE == 0)
+		if (has_whole(i, first))
 			whole |= check_whole(i);
 	}
 	result(4, "sessions between them are whole", !whole);

@@ -28,14 +28,20 @@ void hostile_name(char *name, unsigned int seed);
  */
 int hostile_read_records(void);
 
-/*
- * Change the records of a session, and say how if @verbose. Words that name memory
- * of other sessions are only written if @steal. Returns how many words, 0 if there
- * is no such session.
- */
-int hostile_damage_session(unsigned int seed, bool steal, bool verbose);
+/* Words name no memory of others; that of other sessions of seeds; of whole ones. */
+enum hostile_way {
+	HOSTILE_KEEP_OFF,
+	HOSTILE_STEAL,
+	HOSTILE_COVET,
+};
 
-/* Change the map of preserved memory, or the root, for the next kernel. */
+/*
+ * Change the records of a session, and say how if @verbose. Returns how many words,
+ * 0 if there is no such session.
+ */
+int hostile_damage_session(unsigned int seed, enum hostile_way way, bool verbose);
+
+/* Change the map of preserved memory, the tree, or a blob, for the next kernel. */
 int hostile_damage_map(unsigned int seed);
 
 #endif /* LUO_HOSTILE_H */
