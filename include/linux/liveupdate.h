@@ -164,7 +164,10 @@ struct liveupdate_flb_op_args {
  * struct liveupdate_flb_ops - State shared by many files.
  * @preserve:   The first file that depends on it is being preserved. Required.
  * @unpreserve: Undo preserve: the last such file was unpreserved. Required.
- * @retrieve:   Make @obj from @data in the next kernel, on demand. Required.
+ * @retrieve:   Make @obj from @data in the next kernel, on demand. After an
+ *              error @data is what is left to hand over or to retrieve again;
+ *              after -EBADMSG it is left alone, and nothing is called any more.
+ *              Required.
  * @finish:     The last dependent file was finished; release everything. @obj
  *              is NULL if nobody asked for it. Required.
  * @carry:      The jump is near, and files that came in with @incoming were

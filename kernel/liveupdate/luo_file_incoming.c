@@ -235,11 +235,17 @@ static int luo_file_can_finish(struct luo_file *f)
  */
 void luo_file_end(struct luo_file *f)
 {
-	/* What makes no sense names nothing that may be freed. */
-	if (f->retrieve_status == -EBADMSG)
+	/*
+	 * What makes no sense names nothing that may be freed, and its FLBs may be
+	 * those of others.
+	 */
+	const bool damaged = f->retrieve_status == -EBADMSG;
+
+	if (damaged)
 		f->incoming.data = 0;
 	luo_op_call_void(f, "finish", f->handler->ops->finish);
-	luo_flb_files_finish(luo_of(f), f->handler);
+	if (!damaged)
+		luo_flb_files_finish(luo_of(f), f->handler);
 	if (!list_empty(&f->retrieved_node))
 		luo_file_drop_retrieved(f);
 }

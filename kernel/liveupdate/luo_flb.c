@@ -205,11 +205,25 @@ static struct liveupdate_flb_op_args luo_flb_args(const struct luo_flb *f,
 	};
 }
 
+/* What retrieve has used up is not handed over, nor given to it or finish again. */
+static void luo_flb_retrieve_failed(struct luo_flb *f, u64 data, int err)
+{
+	lockdep_assert_held(&f->luo->flb_lock);
+	f->in.data = data;
+	if (err == -EBADMSG) {
+		pr_warn("FLB %*pE: what came in is damaged; its memory stays reserved\n",
+			(int)strlen(f->name), f->name);
+		f->in.state = LUO_FLB_DAMAGED;
+	}
+	luo_flb_sync(f);
+}
+
 /**
  * luo_flb_op_call - Make a side live, or more than it was.
  * @f:     FLB, locked.
  * @side:  One of its sides.
- * @state: What the side is if the callback succeeds; if not, nothing changes.
+ * @state: What the side is if the callback succeeds; if not, nothing changes but
+ *         what retrieve did not undo.
  * @name:  Name of the callback.
  * @op:    Callback.
  *
@@ -224,10 +238,12 @@ int luo_flb_op_call(struct luo_flb *f, struct luo_flb_side *side,
 	int err = op(&args);
 
 	luo_flb_op_end(f, name, err, begin);
-	if (err)
-		return err;
-
 	guard(mutex)(&f->luo->flb_lock);
+	if (err) {
+		if (side == &f->in)
+			luo_flb_retrieve_failed(f, args.data, err);
+		return err;
+	}
 	if (side->state == LUO_FLB_NONE)
 		f->refs++;
 	side->state = state;

@@ -33,7 +33,7 @@ struct luo_flb_side {
 	unsigned long users;
 	u64 data;
 	void *obj;
-	/* Of those that came in the one with the highest goes first. */
+	/* When it was preserved or retrieved; or where its record stands. */
 	u64 seq;
 };
 

@@ -56,16 +56,6 @@ static struct luo_flb *luo_flb_next_to_carry(struct luo *luo, u64 max_unclaimed)
 	return next;
 }
 
-/* The files that are to go out must not suffer. */
-static void luo_flb_give_up_incoming(struct luo_flb *f)
-{
-	pr_warn("FLB %*pE: what came in is damaged; its memory stays reserved\n",
-		(int)strlen(f->name), f->name);
-	guard(mutex)(&f->luo->flb_lock);
-	f->in.state = LUO_FLB_DAMAGED;
-	luo_flb_sync(f);
-}
-
 static int luo_flb_may_carry(const struct luo_flb *f,
 			     const struct liveupdate_flb *flb)
 {
@@ -84,10 +74,9 @@ static int luo_flb_carry_locked(struct luo_flb *f, struct liveupdate_flb *flb)
 	if (err)
 		return err;
 	err = luo_flb_retrieve(f, flb);
-	if (err == -EBADMSG) {
-		luo_flb_give_up_incoming(f);
+	/* The files that are to go out must not suffer. */
+	if (err == -EBADMSG)
 		return 0;
-	}
 	if (!err)
 		err = luo_flb_preserve(f);
 	if (!err)

@@ -346,30 +346,43 @@ void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh)
 	}
 }
 
-static struct luo_flb *luo_flb_newest_due(struct luo *luo)
+/* What nobody asked for may depend on what somebody did, not the other way round. */
+static bool luo_flb_ends_before(const struct luo_flb *f, const struct luo_flb *other)
 {
-	struct luo_flb *f, *newest = NULL;
+	bool other_retrieved = other->in.state == LUO_FLB_RETRIEVED;
+	bool retrieved = f->in.state == LUO_FLB_RETRIEVED;
+
+	if (retrieved != other_retrieved)
+		return other_retrieved;
+	return f->in.seq > other->in.seq;
+}
+
+static struct luo_flb *luo_flb_first_due(struct luo *luo)
+{
+	struct luo_flb *f, *first = NULL;
 
 	guard(mutex)(&luo->flb_lock);
 	list_for_each_entry(f, &luo->flbs, node) {
 		if (luo_flb_is_due(&f->in) &&
-		    (!newest || newest->in.seq < f->in.seq))
-			newest = f;
+		    (!first || luo_flb_ends_before(f, first)))
+			first = f;
 	}
-	if (newest)
-		newest->refs++;
-	return newest;
+	if (first)
+		first->refs++;
+	return first;
 }
 
 /**
- * luo_flb_settle - Finish the FLBs that no file needs any more, newest first.
+ * luo_flb_settle - Finish the FLBs that no file needs any more.
  * @luo: Instance.
+ *
+ * Those that nobody retrieved first, and of either kind the newest.
  */
 void luo_flb_settle(struct luo *luo)
 {
 	struct luo_flb *f;
 
-	while ((f = luo_flb_newest_due(luo))) {
+	while ((f = luo_flb_first_due(luo))) {
 		luo_flb_lock_uninterruptible(f);
 		luo_flb_unlock(f);
 		luo_flb_put(f);

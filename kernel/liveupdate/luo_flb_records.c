@@ -43,12 +43,13 @@ static struct luo_flb_ser *luo_flb_record_add(struct luo *luo, const char *name)
 	return record;
 }
 
+/* Those behind it move up: the next kernel knows by the order who is newer. */
 static void luo_flb_record_remove(struct luo *luo, struct luo_flb_ser *record)
 {
 	struct luo_flb_page_ser *page = luo->flb_page;
 	struct luo_flb_ser *last = &page->flb[page->count - 1];
 
-	*record = *last;
+	memmove(record, record + 1, (last - record) * sizeof(*record));
 	memset(last, 0, sizeof(*last));
 	page->count--;
 }

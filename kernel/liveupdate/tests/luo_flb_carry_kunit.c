@@ -529,7 +529,7 @@ static const struct page_row page_rows[] = {
 	{ "page says it is two", is_of_two_pages, "", ALL_LOST },
 	{ "page is too full", is_too_full, "", ALL_LOST },
 	{ "page can't be claimed", can_not_be_claimed, "", ALL_LOST },
-	{ "name is empty", name_is_empty, " k=1 g=1",
+	{ "name is empty", name_is_empty, " g=1 k=1",
 	  { -EBADMSG, 0, 0, -EBADMSG } },
 	{ "name does not end", name_does_not_end, " f=1 k=1",
 	  { 0, -EBADMSG, 0, -EBADMSG } },

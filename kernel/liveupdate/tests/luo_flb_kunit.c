@@ -404,6 +404,85 @@ static void retrieve_of_an_flb_may_be_tried_again(struct kunit *test)
 	luo_session_close(luo_test_retrieve(t, "s"));
 }
 
+/* What it is made of may belong to others. */
+static void flb_that_is_damaged_is_left_alone(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
+	void *obj;
+
+	luo_test_take_over_flb(t, h, f);
+	luo_test_fail_step(t, 1, -EBADMSG);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -EBADMSG);
+	luo_test_expect_handed_over(t, "s{1:h}");
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -EBADMSG);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_log(t, "f.retrieve! h.can_finish:1 h.free:1");
+	t->abandoned = 1;
+}
+
+static int (*plain_retrieve)(struct liveupdate_flb_op_args *args);
+
+/* Turned over twice it is as it was. */
+static int retrieve_in_two_goes(struct liveupdate_flb_op_args *args)
+{
+	args->data = ~args->data;
+	return (s64)args->data < 0 ? -EAGAIN : plain_retrieve(args);
+}
+
+static void what_is_left_of_an_flb_is_handed_over(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f;
+	struct luo_test_handler *h = luo_test_hand_over_flb(t, 1, &f);
+	const struct luo_flb_ser *record;
+	void *obj;
+	u64 data;
+
+	plain_retrieve = f->ops.retrieve;
+	f->ops.retrieve = retrieve_in_two_goes;
+	luo_test_take_over_flb(t, h, f);
+	record = t->luo.flb_page->flb;
+	data = record->data;
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, record->data, ~data);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
+	luo_flb_put_incoming(&t->luo, &f->flb);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_log(t, "f.retrieve h.can_finish:1 h.free:1 f.finish");
+}
+
+/* Another handler stands in the record of file 2, and tells by its handle. */
+static void file_that_is_damaged_is_none_of_an_flb(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct luo_test_handler *plain = luo_test_handler(t, "plain");
+	struct luo_test_flb *f = luo_test_flb(t, h, "f");
+	struct liveupdate_session *s2;
+	struct luo_file_ser *record;
+
+	luo_test_preserve_new(t, luo_test_create(t, "s"), h, 1);
+	s2 = luo_test_create(t, "s2");
+	luo_test_preserve_new(t, s2, plain, 2);
+	KUNIT_ASSERT_EQ(test, luo_freeze(&t->luo, true), 0);
+	record = luo_slot_record(&s2->files.chain, &luo_file_find(&s2->files, 2)->slot);
+	strscpy_pad(record->handler, "h");
+	luo_test_jump(t);
+
+	luo_test_take_over_flb(t, h, f);
+	s2 = luo_test_retrieve(t, "s2");
+	luo_test_fail_step(t, 1, -EBADMSG);
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s2, 2), -EBADMSG);
+	luo_session_close(s2);
+	luo_test_expect_log(t, "h.retrieve:2! h.can_finish:2 h.leave");
+	luo_test_expect_handed_over(t, "s{1:h} f=1");
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_log(t, "h.can_finish:1 h.free:1 f.free");
+	t->abandoned = 1;
+}
+
 /* As a bus does, long before the module with the handler comes. */
 static void flb_can_be_asked_for_before_its_handler_is_there(struct kunit *test)
 {
@@ -517,7 +596,46 @@ static void flb_uses_another_from_beginning_to_end(struct kunit *test)
 	luo_test_expect_log(t, "h.can_finish:1 h.free:1 g.finish f.finish");
 }
 
-static void flbs_are_finished_newest_first_after_all_files(struct kunit *test)
+static void flbs_that_nobody_retrieved_are_freed_newest_first(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[3];
+	struct luo_test_handler *h = make_flbs(t, 3, flbs);
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	luo_test_preserve_new(t, s, h, 1);
+	take_over_flbs(t, h, 3, flbs);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_log(t, "h.can_finish:1 h.free:1 k.free g.free f.free");
+}
+
+/* "k" uses "g"; "f" of another handler is older than both. */
+static void flbs_are_known_by_their_age_when_one_has_gone(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct luo_test_handler *i = luo_test_handler(t, "i");
+	struct luo_test_flb *g = luo_test_flb(t, i, "g");
+	struct luo_test_flb *k = luo_test_flb(t, i, "k");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	luo_test_flb(t, h, "f");
+	k->uses = g;
+	luo_test_preserve_new(t, s, h, 1);
+	luo_test_preserve_new(t, s, i, 2);
+	luo_test_expect_handed_over(t, "s{1:h 2:i} f=1 g=1 k=1");
+	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 1), 0);
+	luo_test_expect_handed_over(t, "s{2:i} g=1 k=1");
+	luo_test_freeze_and_jump(t);
+
+	luo_test_take_over_flb(t, i, g);
+	KUNIT_ASSERT_EQ(test, luo_flb_register(&t->luo, &i->fh, &k->flb), 0);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_log(t, "i.can_finish:2 i.free:2 k.free g.free");
+}
+
+/* ... and before those: what was not retrieved may depend on what was. */
+static void flbs_that_were_retrieved_are_finished_last(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 	struct luo_test_flb *flbs[3];
@@ -534,20 +652,7 @@ static void flbs_are_finished_newest_first_after_all_files(struct kunit *test)
 	luo_flb_put_incoming(&t->luo, &flbs[2]->flb);
 	luo_session_close(luo_test_retrieve(t, "s"));
 	luo_test_expect_first(t, "k.retrieve f.retrieve h.can_finish:1 h.can_finish:2");
-	luo_test_expect_log(t, "h.free:2 h.free:1 f.finish k.finish g.free");
-}
-
-static void flbs_that_nobody_retrieved_are_freed_newest_first(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_flb *flbs[3];
-	struct luo_test_handler *h = make_flbs(t, 3, flbs);
-	struct liveupdate_session *s = luo_test_create(t, "s");
-
-	luo_test_preserve_new(t, s, h, 1);
-	take_over_flbs(t, h, 3, flbs);
-	luo_session_close(luo_test_retrieve(t, "s"));
-	luo_test_expect_log(t, "h.can_finish:1 h.free:1 k.free g.free f.free");
+	luo_test_expect_log(t, "h.free:2 h.free:1 g.free f.finish k.finish");
 }
 
 static void flbs_that_use_each_other_are_refused(struct kunit *test)
@@ -572,7 +677,7 @@ static void flbs_that_use_each_other_are_refused(struct kunit *test)
 	luo_flb_put_incoming(&t->luo, &flbs[0]->flb);
 	luo_session_close(luo_test_retrieve(t, "s"));
 	luo_test_expect_first(t, "g.retrieve f.retrieve g.retrieve h.can_finish:1 h.free:1");
-	luo_test_expect_log(t, "f.finish g.finish k.free");
+	luo_test_expect_log(t, "k.free f.finish g.finish");
 }
 
 /* ---- two tasks ---- */
@@ -765,12 +870,16 @@ static struct kunit_case luo_flb_cases[] = {
 	KUNIT_CASE(flb_nobody_asked_for_is_freed),
 	KUNIT_CASE(flb_in_use_is_finished_later),
 	KUNIT_CASE(retrieve_of_an_flb_may_be_tried_again),
+	KUNIT_CASE(flb_that_is_damaged_is_left_alone),
+	KUNIT_CASE(what_is_left_of_an_flb_is_handed_over),
+	KUNIT_CASE(file_that_is_damaged_is_none_of_an_flb),
 	KUNIT_CASE(flb_can_be_asked_for_before_its_handler_is_there),
 	KUNIT_CASE(flb_outlives_the_module_of_its_handler),
 	KUNIT_CASE(flb_of_nobody_is_finished_by_its_last_user),
 	KUNIT_CASE(flb_uses_another_from_beginning_to_end),
-	KUNIT_CASE(flbs_are_finished_newest_first_after_all_files),
 	KUNIT_CASE(flbs_that_nobody_retrieved_are_freed_newest_first),
+	KUNIT_CASE(flbs_are_known_by_their_age_when_one_has_gone),
+	KUNIT_CASE(flbs_that_were_retrieved_are_finished_last),
 	KUNIT_CASE(flbs_that_use_each_other_are_refused),
 	KUNIT_CASE(flb_that_is_slow_keeps_nobody_else_waiting),
 	KUNIT_CASE(flbs_of_two_tasks_do_not_lock_each_other_up),
