@@ -271,6 +271,7 @@ int luo_freeze(struct luo *luo, bool image_ready)
 		err = luo_refuse_image();
 	if (err) {
 		luo_open_gate(luo);
+		luo_flb_drop_orphans(luo);
 		return err;
 	}
 	*luo_stamps_out(luo) = (struct luo_stamps_ser) {

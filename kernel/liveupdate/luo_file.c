@@ -4,6 +4,7 @@
 #define pr_fmt(fmt) "liveupdate: " fmt
 
 #include <linux/cleanup.h>
+#include <linux/file.h>
 #include <linux/rbtree.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -103,7 +104,7 @@ void luo_file_set_init(struct luo_file_set *files, struct luo *luo, u64 incoming
  * @state:   Its state.
  * @gfp:     How to allocate.
  *
- * Return: the file, to be freed with kfree(), or NULL.
+ * Return: the file, to be freed with luo_file_free(), or NULL.
  */
 struct luo_file *luo_file_alloc(struct liveupdate_session *session, u64 token,
 				enum luo_file_state state, gfp_t gfp)
@@ -119,6 +120,7 @@ struct luo_file *luo_file_alloc(struct liveupdate_session *session, u64 token,
 	RB_CLEAR_NODE(&f->by_token);
 	RB_CLEAR_NODE(&f->by_seq);
 	RB_CLEAR_NODE(&f->by_id);
+	f->leans = RB_ROOT;
 	INIT_LIST_HEAD(&f->freeze_node);
 	INIT_LIST_HEAD(&f->retrieved_node);
 	return f;
@@ -223,6 +225,72 @@ void luo_file_handler_name(const struct luo_file *f,
 		strscpy(name, record->handler, LUO_HANDLER_NAME_LENGTH);
 }
 
+/* ---- files that depend on others ---- */
+
+/* By its token a file is found as long as others depend on it. */
+struct luo_lean {
+	struct rb_node node;
+	u64 token;
+};
+
+static int luo_lean_cmp(const void *token, const struct rb_node *node)
+{
+	return cmp_int(*(const u64 *)token,
+		       rb_entry(node, struct luo_lean, node)->token);
+}
+
+static bool luo_lean_less(struct rb_node *node, const struct rb_node *other)
+{
+	return luo_lean_cmp(&rb_entry(node, struct luo_lean, node)->token, other) < 0;
+}
+
+static int luo_file_add_lean(struct luo_file *f, u64 token)
+{
+	struct luo_lean *lean = kmalloc(sizeof(*lean), GFP_KERNEL_ACCOUNT);
+
+	if (!lean)
+		return -ENOMEM;
+	lean->token = token;
+	rb_add(&lean->node, &f->leans, luo_lean_less);
+	return 0;
+}
+
+static bool luo_file_drop_lean(struct luo_file *f, u64 token)
+{
+	struct rb_node *node = rb_find(&token, &f->leans, luo_lean_cmp);
+
+	if (!node)
+		return false;
+	rb_erase(node, &f->leans);
+	kfree(rb_entry(node, struct luo_lean, node));
+	return true;
+}
+
+/**
+ * luo_file_get_dependent - A file depends on another.
+ * @f: The other, of a locked session; who asks is in an operation, or a driver.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int luo_file_get_dependent(struct luo_file *f)
+{
+	struct luo_file *asker = f->session->files.calling;
+	int err = asker ? luo_file_add_lean(asker, f->token) : 0;
+
+	if (!err)
+		f->dependents++;
+	return err;
+}
+
+static void luo_file_lose_dependent(struct liveupdate_session *session, u64 token)
+{
+	struct luo_file *f = luo_file_find(&session->files, token);
+
+	lockdep_assert_held(&session->lock);
+	if (f && !WARN_ON_ONCE(!f->dependents))
+		f->dependents--;
+}
+
 /**
  * luo_file_put_dependent - A file no longer depends on another.
  * @session: Session of both, locked.
@@ -230,11 +298,33 @@ void luo_file_handler_name(const struct luo_file *f,
  */
 void luo_file_put_dependent(struct liveupdate_session *session, u64 token)
 {
-	struct luo_file *f = luo_file_find(&session->files, token);
+	struct luo_file *asker = session->files.calling;
 
-	lockdep_assert_held(&session->lock);
-	if (f && !WARN_ON_ONCE(!f->dependents))
-		f->dependents--;
+	if (!asker || !WARN_ON_ONCE(!luo_file_drop_lean(asker, token)))
+		luo_file_lose_dependent(session, token);
+}
+
+static void luo_file_drop_leans(struct luo_file *f)
+{
+	struct luo_lean *lean, *next;
+
+	rbtree_postorder_for_each_entry_safe(lean, next, &f->leans, node) {
+		luo_file_lose_dependent(f->session, lean->token);
+		kfree(lean);
+	}
+}
+
+/**
+ * luo_file_free - Free a file that is in no set any more.
+ * @f: File of a locked session, without a handler. What the handler did not say is
+ *     that it depends on others no longer.
+ */
+void luo_file_free(struct luo_file *f)
+{
+	luo_file_drop_leans(f);
+	if (f->file)
+		fput(f->file);
+	kfree(f);
 }
 
 /* ---- files whose handler goes away ---- */
@@ -270,34 +360,55 @@ void luo_file_drop_lost(struct luo_file *f)
 }
 
 /* What is handed over stays as it is while reboot() is under way. */
+static void luo_file_orphan(struct luo_file *f)
+{
+	if (luo_file_is_engaged(f))
+		luo_flb_files_orphan(luo_of(f), f->handler, luo_file_again(f));
+}
+
 static void luo_file_revoke(struct luo_file *f)
 {
 	if (f->state == LUO_FILE_FAILED) {
 		luo_file_unbind(f);
 		return;
 	}
-	if (!luo_of(f)->frozen) {
-		if (f->state == LUO_FILE_PRESERVED)
-			luo_file_disengage(f);
-		else
-			luo_file_end(f);
-	}
+	if (luo_of(f)->frozen)
+		luo_file_orphan(f);
+	else if (f->state == LUO_FILE_PRESERVED)
+		luo_file_disengage(f);
+	else
+		luo_file_end(f);
 	luo_file_lose(f);
 }
 
-/* The oldest file of a handler that others depend on: these are all newer. */
-static u64 luo_file_set_needed(struct luo_file_set *files,
-			       const struct liveupdate_file_handler *fh)
+static bool luo_file_leans_on_going(const struct luo_file *f)
+{
+	const struct rb_node *node;
+
+	for (node = rb_first(&f->leans); node; node = rb_next(node)) {
+		u64 token = rb_entry(node, struct luo_lean, node)->token;
+		const struct luo_file *other = luo_file_find(&f->session->files, token);
+
+		if (other && other->going)
+			return true;
+	}
+	return false;
+}
+
+/* A file is newer than those it depends on. */
+static void luo_file_set_mark_going(struct liveupdate_session *session,
+				    const struct liveupdate_file_handler *fh)
 {
 	struct rb_node *node;
 
-	for (node = rb_first(&files->by_seq); node; node = rb_next(node)) {
-		const struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
+	for (node = rb_first(&session->files.by_seq); node; node = rb_next(node)) {
+		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
 
-		if (f->handler == fh && f->dependents)
-			return f->seq;
+		f->going = f->handler == fh ||
+			   (f->handler && !session->luo->frozen &&
+			    luo_file_leans_on_going(f));
+		cond_resched();
 	}
-	return U64_MAX;
 }
 
 /**
@@ -305,22 +416,19 @@ static u64 luo_file_set_needed(struct luo_file_set *files,
  * @session: Session, locked.
  * @fh:      Handler.
  *
- * Newest first. If other files depend on one, all that are newer go before it.
+ * Newest first, so that files that depend on them go before, and are lost too.
  */
 void luo_file_set_revoke(struct liveupdate_session *session,
 			 const struct liveupdate_file_handler *fh)
 {
-	struct luo_file_set *files = &session->files;
 	struct rb_node *node;
-	u64 needed = U64_MAX;
 
 	lockdep_assert_held(&session->lock);
-	if (!session->luo->frozen)
-		needed = luo_file_set_needed(files, fh);
-	for (node = files->newest; node; node = rb_prev(node)) {
+	luo_file_set_mark_going(session, fh);
+	for (node = session->files.newest; node; node = rb_prev(node)) {
 		struct luo_file *f = rb_entry(node, struct luo_file, by_seq);
 
-		if (f->handler && (f->handler == fh || f->seq > needed))
+		if (f->going)
 			luo_file_revoke(f);
 		cond_resched();
 	}

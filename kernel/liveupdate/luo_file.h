@@ -16,6 +16,12 @@ static inline bool luo_file_is_engaged(const struct luo_file *f)
 	return f->state == LUO_FILE_PRESERVED || f->state == LUO_FILE_FROZEN;
 }
 
+/* It came in, and is handed over once more. */
+static inline bool luo_file_again(const struct luo_file *f)
+{
+	return f->retrieve_status == 1;
+}
+
 /* ---- luo_handler.c ---- */
 
 struct liveupdate_file_handler *luo_handler_get(struct luo *luo,
@@ -36,9 +42,11 @@ bool luo_op_can_finish(struct luo_file *f);
 
 struct luo_file *luo_file_alloc(struct liveupdate_session *session, u64 token,
 				enum luo_file_state state, gfp_t gfp);
+void luo_file_free(struct luo_file *f);
 struct luo_file *luo_file_insert(struct luo_file *f);
 void luo_file_erase(struct luo_file *f);
 void luo_file_write_record(const struct luo_file *f);
+int luo_file_get_dependent(struct luo_file *f);
 void luo_file_put_dependent(struct liveupdate_session *session, u64 token);
 void luo_file_drop_lost(struct luo_file *f);
 void luo_file_set_revoke(struct liveupdate_session *session,

@@ -260,9 +260,7 @@ static void luo_file_finish_one(struct luo_file *f)
 		luo_file_drop_retrieved(f);
 	luo_file_drop_lost(f);
 	luo_file_unbind(f);
-	if (f->file)
-		fput(f->file);
-	kfree(f);
+	luo_file_free(f);
 }
 
 /* Nothing was finished: let go of the modules of files nobody retrieved. */
@@ -325,9 +323,7 @@ static void luo_file_forget(struct luo_file *f)
 {
 	luo_file_erase(f);
 	luo_file_unbind(f);
-	if (f->file)
-		fput(f->file);
-	kfree(f);
+	luo_file_free(f);
 }
 
 /**
@@ -382,11 +378,14 @@ int liveupdate_get_file_incoming(struct liveupdate_session *session, u64 token,
 	if (err)
 		return err;
 
-	if (asker)
-		f->dependents++;
-	else
+	if (!asker) {
 		f->pins++;
-	return 0;
+		return 0;
+	}
+	err = luo_file_get_dependent(f);
+	if (err)
+		fput(*file);
+	return err;
 }
 EXPORT_SYMBOL_GPL(liveupdate_get_file_incoming);
 

@@ -79,12 +79,6 @@ static void luo_file_list_freezable(struct luo_file *f)
 	list_add_tail(&f->freeze_node, &luo->freeze_files[f->height]);
 }
 
-/* @f came in, and is handed over once more. */
-static bool luo_file_again(const struct luo_file *f)
-{
-	return f->retrieve_status == 1;
-}
-
 static int luo_file_engage(struct luo_file *f)
 {
 	enum luo_file_state before = f->state;
@@ -179,8 +173,7 @@ err_remove_record:
 err_put_handler:
 	luo_handler_put(f->handler);
 err_free:
-	fput(f->file);
-	kfree(f);
+	luo_file_free(f);
 	return err;
 }
 
@@ -207,8 +200,7 @@ static void luo_file_unpreserve_one(struct luo_file *f)
 	WRITE_ONCE(files->count, files->count - 1);
 	luo_session_sync(session, -1);
 	luo_file_unbind(f);
-	fput(f->file);
-	kfree(f);
+	luo_file_free(f);
 }
 
 /**
@@ -496,12 +488,13 @@ static struct luo_file *luo_file_find_outgoing(struct liveupdate_session *sessio
  *
  * Context: inside a file operation of @session.
  * Return: 0; -ENOENT if the file is not in @session; -ELOOP if too many files
- * in a row depend on the next.
+ * in a row depend on the next; -ENOMEM.
  */
 int liveupdate_get_token_outgoing(struct liveupdate_session *session,
 				  struct file *file, u64 *token)
 {
 	struct luo_file *f, *asker = session->files.calling;
+	int err;
 
 	lockdep_assert_held(&session->lock);
 	f = luo_file_find_outgoing(session, file);
@@ -510,9 +503,11 @@ int liveupdate_get_token_outgoing(struct liveupdate_session *session,
 	if (f->height + 1 == LUO_DEPENDENCY_DEPTH)
 		return -ELOOP;
 
+	err = luo_file_get_dependent(f);
+	if (err)
+		return err;
 	if (asker)
 		asker->height = max(asker->height, f->height + 1);
-	f->dependents++;
 	*token = f->token;
 	return 0;
 }

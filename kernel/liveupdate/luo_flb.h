@@ -55,6 +55,12 @@ struct luo_flb {
 	unsigned int pins;
 	/* Files that came in and are preserved anew, for reboot(). */
 	u64 carried;
+	/*
+	 * Of out.files and of carried those whose handler went while reboot() was
+	 * under way. They count until it is called off.
+	 */
+	u64 orphans;
+	u64 carried_orphans;
 	/* Who has the lock, and for what FLB it waits in a callback of this one. */
 	struct task_struct *owner;
 	struct luo_flb *awaits;

@@ -304,6 +304,66 @@ void luo_flb_files_unpreserve(struct luo *luo, struct liveupdate_file_handler *f
 }
 
 /**
+ * luo_flb_files_orphan - The handler of a preserved file goes during reboot().
+ * @luo:   Instance, frozen.
+ * @fh:    Handler.
+ * @again: As it was in luo_flb_files_preserve().
+ */
+void luo_flb_files_orphan(struct luo *luo, struct liveupdate_file_handler *fh,
+			  bool again)
+{
+	struct luo_flb_link *link;
+
+	guard(mutex)(&luo->flb_lock);
+	list_for_each_entry(link, &fh->flbs, node) {
+		if (link->state == LUO_FLB_GONE)
+			continue;
+		link->f->orphans++;
+		link->f->carried_orphans += again;
+	}
+}
+
+static struct luo_flb *luo_flb_newest_with_orphans(struct luo *luo)
+{
+	struct luo_flb *f, *newest = NULL;
+
+	guard(mutex)(&luo->flb_lock);
+	list_for_each_entry(f, &luo->flbs, node) {
+		if (f->orphans && (!newest || newest->out.seq < f->out.seq))
+			newest = f;
+	}
+	if (newest)
+		newest->refs++;
+	return newest;
+}
+
+static void luo_flb_forget_orphans(struct luo_flb *f)
+{
+	guard(mutex)(&f->luo->flb_lock);
+	f->out.files -= f->orphans;
+	f->carried -= f->carried_orphans;
+	f->orphans = 0;
+	f->carried_orphans = 0;
+	luo_flb_sync(f);
+}
+
+/**
+ * luo_flb_drop_orphans - Let go of FLBs for files whose handler went during reboot().
+ * @luo: Instance; reboot() was called off.
+ */
+void luo_flb_drop_orphans(struct luo *luo)
+{
+	struct luo_flb *f;
+
+	while ((f = luo_flb_newest_with_orphans(luo))) {
+		luo_flb_lock_uninterruptible(f);
+		luo_flb_forget_orphans(f);
+		luo_flb_unlock(f);
+		luo_flb_put(f);
+	}
+}
+
+/**
  * luo_flb_files_retrieved - A file of a handler is there and is to be finished.
  * @luo: Instance.
  * @fh:  Handler, pinned.

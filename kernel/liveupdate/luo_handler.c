@@ -78,7 +78,7 @@ static void luo_handler_revoke(struct luo *luo, struct liveupdate_file_handler *
 	struct liveupdate_session *session;
 	u64 seq = 0;
 
-	down_read(&luo->gate);
+	guard(rwsem_read)(&luo->gate);
 	while ((session = luo_session_next(luo, seq))) {
 		seq = session->seq + 1;
 		mutex_lock(&session->lock);
@@ -86,7 +86,6 @@ static void luo_handler_revoke(struct luo *luo, struct liveupdate_file_handler *
 		mutex_unlock(&session->lock);
 		luo_session_put(session);
 	}
-	up_read(&luo->gate);
 }
 
 /**

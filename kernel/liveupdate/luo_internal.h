@@ -152,6 +152,10 @@ struct luo_file {
 	unsigned int pins;
 	/* How many files in a row it depends on. */
 	unsigned int height;
+	/* The files it depends on itself. */
+	struct rb_root leans;
+	/* Its handler goes away, or that of a file it depends on. */
+	bool going;
 
 	/* Under luo::lock, while preserved. */
 	struct rb_node by_id;
@@ -227,6 +231,9 @@ int luo_flb_files_preserve(struct luo *luo, struct liveupdate_file_handler *fh,
 			   bool again);
 void luo_flb_files_unpreserve(struct luo *luo,
 			      struct liveupdate_file_handler *fh, bool again);
+void luo_flb_files_orphan(struct luo *luo, struct liveupdate_file_handler *fh,
+			  bool again);
+void luo_flb_drop_orphans(struct luo *luo);
 void luo_flb_files_retrieved(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_flb_files_released(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh);

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Files that depend on others, and handlers that go while they have files. */
+/* Files that depend on others. */
 
 #include <kunit/test.h>
-#include <linux/completion.h>
-#include <linux/delay.h>
 #include <linux/file.h>
-#include <linux/kthread.h>
 
 #include "luo_test.h"
 
@@ -344,186 +341,6 @@ static void retrieve_that_waits_for_another_can_be_tried_again(struct kunit *tes
 	luo_session_close(s);
 }
 
-/* ---- handlers that go while they have files ---- */
-
-static void files_preserved_by_a_handler_that_goes_are_lost(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	struct luo_test_handler *i = luo_test_handler(t, "i");
-	struct liveupdate_session *s = luo_test_create(t, "s");
-	const char *before;
-
-	luo_test_preserve_new(t, s, h, 1);
-	before = luo_test_state(t);
-	luo_test_preserve_new(t, s, i, 2);
-	luo_test_preserve_new(t, s, i, 3);
-	seq_buf_clear(&t->log.seq);
-	luo_handler_unregister(&t->luo, &i->fh);
-	luo_test_expect_log(t, "i.unpreserve:3 i.unpreserve:2");
-	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 1);
-	KUNIT_EXPECT_EQ(test, luo_file_find(&s->files, 2)->state, LUO_FILE_LOST);
-	/* The session is not handed over without them. */
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -ENODEV);
-	luo_test_expect_log(t, "");
-
-	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 2), 0);
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -ENODEV);
-	KUNIT_EXPECT_EQ(test, luo_test_unpreserve(s, 3), 0);
-	luo_test_expect_log(t, "");
-	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &i->fh), 0);
-	KUNIT_EXPECT_STREQ(test, luo_test_state(t), before);
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
-}
-
-static void session_with_lost_files_can_be_closed(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	struct liveupdate_session *s = luo_test_create(t, "s");
-
-	luo_test_preserve_new(t, s, h, 1);
-	luo_handler_unregister(&t->luo, &h->fh);
-	luo_session_close(s);
-	luo_test_expect_log(t, "h.preserve:1 h.unpreserve:1");
-	KUNIT_EXPECT_EQ(test, t->luo.lost_files, 0);
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
-}
-
-static void files_go_before_the_lost_one_they_depend_on(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *base = luo_test_handler(t, "base");
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	struct liveupdate_session *s = luo_test_create(t, "s");
-
-	luo_test_preserve_new(t, s, base, 1);
-	luo_test_preserve_new(t, s, base, 2);
-	h->leans = 1;
-	luo_test_preserve_new(t, s, h, 3);
-	seq_buf_clear(&t->log.seq);
-	luo_handler_unregister(&t->luo, &base->fh);
-	luo_test_expect_log(t, "h.unpreserve:3 base.unpreserve:2 base.unpreserve:1");
-	KUNIT_EXPECT_EQ(test, t->luo.lost_files, 3);
-	luo_session_close(s);
-	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
-}
-
-static void files_retrieved_by_a_handler_that_goes_are_finished(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = luo_test_hand_over(t, 3);
-	struct liveupdate_session *s;
-
-	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
-	s = luo_test_retrieve(t, "s");
-	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
-	luo_test_fail_step(t, 1, -EUCLEAN);
-	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), -EUCLEAN);
-	seq_buf_clear(&t->log.seq);
-
-	luo_handler_unregister(&t->luo, &h->fh);
-	luo_test_expect_log(t, "h.finish:1");
-	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 1), 0);
-	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 2), -EUCLEAN);
-	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s, 3), -ENODEV);
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -ENODEV);
-	KUNIT_EXPECT_EQ(test, luo_test_finish(s), -ENODEV);
-
-	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &h->fh), 0);
-	KUNIT_EXPECT_EQ(test, luo_test_finish(s), 0);
-	luo_test_expect_log(t, "h.can_finish:2 h.can_finish:3 h.free:3 h.free:2");
-	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 0);
-	KUNIT_EXPECT_EQ(test, t->luo.lost_files, 0);
-	luo_session_close(s);
-}
-
-/* ---- handlers that go while reboot() is under way ---- */
-
-/* Goes while the last file is being frozen. */
-struct departure {
-	struct luo *luo;
-	struct luo_test_handler *h;
-	struct luo_file *f;
-	struct completion done;
-	int verdict;
-};
-
-static struct departure departure;
-static int (*plain_freeze)(struct liveupdate_file_op_args *args);
-
-static int depart(void *arg)
-{
-	luo_handler_unregister(departure.luo, &departure.h->fh);
-	complete(&departure.done);
-	return 0;
-}
-
-static int freeze_while_one_departs(struct liveupdate_file_op_args *args)
-{
-	struct task_struct *task = kthread_run(depart, NULL, "luo_departure");
-	int tries;
-
-	if (IS_ERR(task))
-		return PTR_ERR(task);
-	for (tries = 500; READ_ONCE(departure.f->state) != LUO_FILE_LOST && tries; tries--)
-		msleep(20);
-	return departure.verdict ?: plain_freeze(args);
-}
-
-/* "going" has 1 of session "s", and goes while 2 of session "s2" is frozen. */
-static int freeze_and_go(struct luo_test *t, int verdict)
-{
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	struct liveupdate_session *s = luo_test_create(t, "s");
-	int err;
-
-	departure = (struct departure) {
-		.luo = &t->luo, .h = luo_test_handler(t, "going"), .verdict = verdict,
-	};
-	init_completion(&departure.done);
-	plain_freeze = h->ops.freeze;
-	h->ops.freeze = freeze_while_one_departs;
-	luo_test_preserve_new(t, s, departure.h, 1);
-	luo_test_preserve_new(t, luo_test_create(t, "s2"), h, 2);
-	departure.f = luo_file_find(&s->files, 1);
-	seq_buf_clear(&t->log.seq);
-
-	err = luo_freeze(&t->luo, true);
-	wait_for_completion(&departure.done);
-	KUNIT_EXPECT_EQ(t->test, departure.f->state, LUO_FILE_LOST);
-	h->ops.freeze = plain_freeze;
-	return err;
-}
-
-static void what_is_frozen_is_handed_over_if_its_handler_goes(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-
-	KUNIT_EXPECT_EQ(test, freeze_and_go(t, 0), 0);
-	luo_test_expect_log(t, "going.freeze:1 h.freeze:2");
-	luo_files_settle(&t->luo);
-	luo_test_expect_log(t, "h.settle:2");
-	luo_test_expect_handed_over(t, "s{1:going} s2{2:h}");
-}
-
-/* Nobody can undo what it preserved. */
-static void what_is_frozen_is_lost_if_its_handler_goes(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-
-	KUNIT_EXPECT_EQ(test, freeze_and_go(t, -EAGAIN), -EAGAIN);
-	luo_test_expect_log(t, "going.freeze:1");
-	KUNIT_EXPECT_EQ(test, t->luo.lost_files, 1);
-	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), -ENODEV);
-	luo_session_close(departure.f->session);
-	luo_test_expect_log(t, "");
-	KUNIT_EXPECT_EQ(test, t->luo.lost_files, 0);
-	luo_test_expect_handed_over(t, "s2{2:h}");
-	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 2);
-	xa_erase(&t->blobs, 1);
-}
-
 static struct kunit_case luo_depend_cases[] = {
 	KUNIT_CASE(file_that_a_driver_depends_on_stays),
 	KUNIT_CASE(row_of_files_that_depend_on_each_other_is_finite),
@@ -538,12 +355,6 @@ static struct kunit_case luo_depend_cases[] = {
 	KUNIT_CASE(file_is_finished_before_what_it_depends_on),
 	KUNIT_CASE(driver_keeps_a_session_whose_files_depend_on_each_other),
 	KUNIT_CASE(retrieve_that_waits_for_another_can_be_tried_again),
-	KUNIT_CASE(files_preserved_by_a_handler_that_goes_are_lost),
-	KUNIT_CASE(session_with_lost_files_can_be_closed),
-	KUNIT_CASE(files_go_before_the_lost_one_they_depend_on),
-	KUNIT_CASE(files_retrieved_by_a_handler_that_goes_are_finished),
-	KUNIT_CASE(what_is_frozen_is_handed_over_if_its_handler_goes),
-	KUNIT_CASE(what_is_frozen_is_lost_if_its_handler_goes),
 	{}
 };
 
