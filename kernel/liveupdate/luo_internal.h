@@ -408,6 +408,7 @@ int luo_cycles_to_ns(u64 cycles, u64 khz, u64 *ns);
 
 /* ---- luo_sysfs.c ---- */
 
+int luo_show_session(struct seq_file *m, void *v);
 int luo_sysfs_init(void);
 
 /* ---- luo_ioctl.c ---- */

@@ -646,12 +646,16 @@ static bool luo_name_taken(struct luo *luo, const char *name)
 	       luo_session_find(luo, LUO_INCOMING, name);
 }
 
+/* What luo_session_rename() puts behind a name, and what it leaves of any. */
+#define LUO_SUFFIX_SIZE		sizeof("~4294967295")
+#define LUO_NAME_KEPT		(LUO_SESSION_NAME_LENGTH - LUO_SUFFIX_SIZE)
+
 /* No two sessions get the same @n, so names that are cut stay different. */
 static void luo_session_rename(struct liveupdate_session *session,
 			       unsigned int *n)
 {
 	char name[LUO_SESSION_NAME_LENGTH];
-	char suffix[12];
+	char suffix[LUO_SUFFIX_SIZE];
 
 	do {
 		size_t len = snprintf(suffix, sizeof(suffix), "~%u", ++*n);
@@ -683,7 +687,11 @@ EXPORT_SYMBOL_GPL(liveupdate_session_name);
  * @session: Session of the file operation that asks.
  * @name:    What liveupdate_session_name() said in a kernel before.
  *
- * A session that is handed over again may get another name.
+ * A session that is handed over again may get another name: its own, cut if it
+ * would be too long, and a tilde with a number. So one that was given a name like
+ * that is taken for one that had the name before the tilde; and one whose name has
+ * the greatest length, for one that had any which begins like it, and as far as at
+ * least the first 52 bytes go.
  *
  * Context: Any, while @session lives.
  * Return: true if @name is its name, or was it before.
@@ -696,7 +704,8 @@ bool liveupdate_session_was(const struct liveupdate_session *session,
 	const bool cut = len == LUO_SESSION_NAME_LENGTH - 1;
 	size_t digits;
 
-	while (strncmp(now, name, len) || (name[len] && !cut)) {
+	while (strncmp(now, name, len) ||
+	       (name[len] && !(cut && len >= LUO_NAME_KEPT))) {
 		/* Undo luo_session_rename(). */
 		for (digits = 0; digits < len && isdigit(now[len - 1 - digits]);)
 			digits++;

@@ -280,13 +280,11 @@ static void luo_show_file(struct seq_file *m, const struct luo_file *f)
 		   luo_file_state_names[f->state], handler, f->preserved_bytes);
 }
 
-static int luo_show_session(struct seq_file *m, void *v)
+static void luo_show_locked(struct seq_file *m, struct liveupdate_session *session)
 {
-	struct liveupdate_session *session = v;
 	struct luo_file *f;
 	u64 seq = 0;
 
-	guard(mutex)(&session->lock);
 	seq_puts(m, "session ");
 	luo_session_show_name(m, session);
 	seq_printf(m, " %s files %llu\n",
@@ -298,6 +296,23 @@ static int luo_show_session(struct seq_file *m, void *v)
 			break;
 		seq = f->seq + 1;
 	}
+}
+
+/**
+ * luo_show_session - List a session and its files.
+ * @m: Where to.
+ * @v: Session; an operation of a file of it may take its time.
+ *
+ * Return: 0, or -EINTR if who looks is killed.
+ */
+int luo_show_session(struct seq_file *m, void *v)
+{
+	struct liveupdate_session *session = v;
+
+	if (mutex_lock_killable(&session->lock))
+		return -EINTR;
+	luo_show_locked(m, session);
+	mutex_unlock(&session->lock);
 	return 0;
 }
 

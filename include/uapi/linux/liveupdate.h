@@ -158,7 +158,8 @@ struct liveupdate_ioctl_list_sessions {
  *
  * EBADF: no such fd. EINVAL: a session, or the device itself. ENOENT: no handler
  * takes this file. EEXIST: token in use. EBUSY: the file is preserved already, by
- * whatever fd or session. ENOMEM. Else the handler's own error.
+ * whatever fd or session; or somebody was writing to it: try again. ENOMEM. Else
+ * the handler's own error.
  */
 struct liveupdate_session_preserve_fd {
 	__u32	size;

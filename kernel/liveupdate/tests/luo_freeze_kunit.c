@@ -9,6 +9,7 @@
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 
 #include "luo_test.h"
 
@@ -350,6 +351,7 @@ static void file_is_not_handed_over_twice(struct kunit *test)
 
 struct visitor {
 	struct luo *luo;
+	struct liveupdate_session *session;
 	struct completion started, inside;
 	int err;
 };
@@ -528,6 +530,39 @@ static void those_behind_a_waiting_reboot_can_be_killed(struct kunit *test)
 	visitor_stop(reboot_task);
 }
 
+/* ---- sessions that are in use ---- */
+
+static char shown[64];
+
+static int look(void *arg)
+{
+	struct seq_file m = { .buf = shown, .size = sizeof(shown) };
+	struct visitor *v = arg;
+
+	allow_kernel_signal(SIGKILL);
+	complete(&v->started);
+	v->err = luo_show_session(&m, v->session);
+	complete(&v->inside);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+static void who_looks_at_a_session_in_use_can_be_killed(struct kunit *test)
+{
+	struct visitor v = { .session = luo_test_create(luo_test_of(test), "s") };
+	struct task_struct *task;
+
+	mutex_lock(&v.session->lock);
+	task = visitor_start(test, &v, look);
+	visitor_waits(test, &v, task);
+	send_sig(SIGKILL, task, 1);
+	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&v.inside, 10 * HZ), 0);
+	mutex_unlock(&v.session->lock);
+	visitor_stop(task);
+	KUNIT_EXPECT_EQ(test, v.err, -EINTR);
+}
+
 static struct kunit_case luo_freeze_cases[] = {
 	KUNIT_CASE(files_are_frozen_oldest_first_across_sessions),
 	KUNIT_CASE(handlers_without_freeze_are_not_bothered),
@@ -548,6 +583,7 @@ static struct kunit_case luo_freeze_cases[] = {
 	KUNIT_CASE(those_who_are_killed_wait_no_longer),
 	KUNIT_CASE(reboot_that_is_killed_waits_for_nobody),
 	KUNIT_CASE(those_behind_a_waiting_reboot_can_be_killed),
+	KUNIT_CASE(who_looks_at_a_session_in_use_can_be_killed),
 	{}
 };
 

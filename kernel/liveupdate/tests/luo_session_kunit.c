@@ -467,6 +467,8 @@ static void incoming_session_is_renamed_if_its_name_is_taken(struct kunit *test)
 
 #define A60 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
+#define N60 "~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1~1"
+
 struct was_row {
 	const char *what;
 	const char *now;
@@ -489,6 +491,8 @@ static const struct was_row was_rows[] = {
 	{ "a name that was cut twice", A60 "~~1", A60 "aaa", true },
 	{ "another name that was cut twice", A60 "~~1", "b", false },
 	{ "a name that had room", A60 "~1", A60 "aaa", false },
+	{ "a name of numbers only", "~" N60 "~1", "any", false },
+	{ "a name of numbers that was cut", "~" N60 "~1", "~" N60 "ab", true },
 };
 KUNIT_ARRAY_PARAM_DESC(was, was_rows, what);
 

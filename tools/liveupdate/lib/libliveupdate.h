@@ -130,8 +130,9 @@ int liveupdate_list_sessions(int dev, uint64_t *cursor,
  * @token:   what it is found under in the next kernel, unique in the session
  *
  * Return: 0. -EBADF: no such fd. -ENOENT: this kind of file can't be preserved.
- * -EEXIST: the token is in use. -EBUSY: the file is preserved already. -EINVAL:
- * an incoming session. -ENOMEM. Else an error of this kind of file.
+ * -EEXIST: the token is in use. -EBUSY: the file is preserved already, or
+ * somebody was writing to it: try again. -EINVAL: an incoming session. -ENOMEM. Else
+ * an error of this kind of file.
  */
 int liveupdate_preserve_fd(int session, int fd, uint64_t token);
 
