@@ -252,7 +252,7 @@ static int tally_preserve(struct liveupdate_file_op_args *args)
 						    &ser->mirror_token);
 		if (err) {
 			kho_unpreserve_free(ser);
-			return -EINVAL;
+			return err == -ENOENT ? -EINVAL : err;
 		}
 		ser->has_mirror = 1;
 	}
