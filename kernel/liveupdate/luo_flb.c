@@ -136,6 +136,43 @@ struct luo_flb *luo_flb_after(struct luo *luo, struct luo_flb *f)
 	return next;
 }
 
+/**
+ * luo_flb_first - Choose an FLB.
+ * @luo:    Instance.
+ * @fits:   Whether an FLB may be chosen.
+ * @before: Whether the first of two is rather chosen than the second.
+ *
+ * Return: the one that goes before all others that fit, with a reference; NULL if
+ * none does.
+ */
+struct luo_flb *luo_flb_first(struct luo *luo, bool (*fits)(const struct luo_flb *f),
+			      bool (*before)(const struct luo_flb *f,
+					     const struct luo_flb *other))
+{
+	struct luo_flb *f, *first = NULL;
+
+	guard(mutex)(&luo->flb_lock);
+	list_for_each_entry(f, &luo->flbs, node) {
+		if (fits(f) && (!first || before(f, first)))
+			first = f;
+	}
+	if (first)
+		first->refs++;
+	return first;
+}
+
+/**
+ * luo_flb_goes_out_later - Order FLBs by when they were preserved.
+ * @f:     FLB.
+ * @other: Another.
+ *
+ * Return: true if @f is the newer.
+ */
+bool luo_flb_goes_out_later(const struct luo_flb *f, const struct luo_flb *other)
+{
+	return f->out.seq > other->out.seq;
+}
+
 static void luo_flb_unpin(struct luo_flb *f)
 {
 	struct module *owner;

@@ -83,6 +83,10 @@ bool luo_flb_complete(const struct liveupdate_flb *flb);
 struct luo_flb *luo_flb_find(struct luo *luo, const char *name);
 struct luo_flb *luo_flb_new(struct luo *luo, const char *name);
 struct luo_flb *luo_flb_after(struct luo *luo, struct luo_flb *f);
+struct luo_flb *luo_flb_first(struct luo *luo, bool (*fits)(const struct luo_flb *f),
+			      bool (*before)(const struct luo_flb *f,
+					     const struct luo_flb *other));
+bool luo_flb_goes_out_later(const struct luo_flb *f, const struct luo_flb *other);
 void luo_flb_drop(struct luo_flb *f);
 void luo_flb_put(struct luo_flb *f);
 

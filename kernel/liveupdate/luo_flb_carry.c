@@ -190,19 +190,9 @@ int luo_flbs_carry(struct luo *luo)
 	return err;
 }
 
-static struct luo_flb *luo_flb_newest_carried(struct luo *luo)
+static bool luo_flb_is_carried(const struct luo_flb *f)
 {
-	struct luo_flb *f, *newest = NULL;
-
-	guard(mutex)(&luo->flb_lock);
-	list_for_each_entry(f, &luo->flbs, node) {
-		if (f->out.state == LUO_FLB_CARRIED &&
-		    (!newest || newest->out.seq < f->out.seq))
-			newest = f;
-	}
-	if (newest)
-		newest->refs++;
-	return newest;
+	return f->out.state == LUO_FLB_CARRIED;
 }
 
 static void luo_flb_uncarry(struct luo_flb *f)
@@ -221,7 +211,7 @@ void luo_flbs_uncarry(struct luo *luo)
 {
 	struct luo_flb *f;
 
-	while ((f = luo_flb_newest_carried(luo))) {
+	while ((f = luo_flb_first(luo, luo_flb_is_carried, luo_flb_goes_out_later))) {
 		luo_flb_lock_uninterruptible(f);
 		luo_flb_uncarry(f);
 		luo_flb_unlock(f);

@@ -323,18 +323,9 @@ void luo_flb_files_orphan(struct luo *luo, struct liveupdate_file_handler *fh,
 	}
 }
 
-static struct luo_flb *luo_flb_newest_with_orphans(struct luo *luo)
+static bool luo_flb_has_orphans(const struct luo_flb *f)
 {
-	struct luo_flb *f, *newest = NULL;
-
-	guard(mutex)(&luo->flb_lock);
-	list_for_each_entry(f, &luo->flbs, node) {
-		if (f->orphans && (!newest || newest->out.seq < f->out.seq))
-			newest = f;
-	}
-	if (newest)
-		newest->refs++;
-	return newest;
+	return f->orphans;
 }
 
 static void luo_flb_forget_orphans(struct luo_flb *f)
@@ -355,7 +346,7 @@ void luo_flb_drop_orphans(struct luo *luo)
 {
 	struct luo_flb *f;
 
-	while ((f = luo_flb_newest_with_orphans(luo))) {
+	while ((f = luo_flb_first(luo, luo_flb_has_orphans, luo_flb_goes_out_later))) {
 		luo_flb_lock_uninterruptible(f);
 		luo_flb_forget_orphans(f);
 		luo_flb_unlock(f);
@@ -417,19 +408,9 @@ static bool luo_flb_ends_before(const struct luo_flb *f, const struct luo_flb *o
 	return f->in.seq > other->in.seq;
 }
 
-static struct luo_flb *luo_flb_first_due(struct luo *luo)
+static bool luo_flb_is_to_end(const struct luo_flb *f)
 {
-	struct luo_flb *f, *first = NULL;
-
-	guard(mutex)(&luo->flb_lock);
-	list_for_each_entry(f, &luo->flbs, node) {
-		if (luo_flb_is_due(&f->in) &&
-		    (!first || luo_flb_ends_before(f, first)))
-			first = f;
-	}
-	if (first)
-		first->refs++;
-	return first;
+	return luo_flb_is_due(&f->in);
 }
 
 /**
@@ -442,7 +423,7 @@ void luo_flb_settle(struct luo *luo)
 {
 	struct luo_flb *f;
 
-	while ((f = luo_flb_first_due(luo))) {
+	while ((f = luo_flb_first(luo, luo_flb_is_to_end, luo_flb_ends_before))) {
 		luo_flb_lock_uninterruptible(f);
 		luo_flb_unlock(f);
 		luo_flb_put(f);

@@ -343,20 +343,6 @@ u64 luo_chain_drop_unowned(struct luo_chain *chain)
 }
 
 /**
- * luo_chain_free - Free every block.
- * @chain: Chain; slots into it have no record afterwards.
- */
-void luo_chain_free(struct luo_chain *chain)
-{
-	struct luo_block *block, *next;
-
-	list_for_each_entry_safe(block, next, &chain->blocks, node)
-		luo_block_free(chain, block);
-	chain->count = 0;
-	chain->incoming = 0;
-}
-
-/**
  * luo_chain_forget - Leave every block where it is, for ever.
  * @chain: Chain; slots into it have no record afterwards.
  */
@@ -369,4 +355,17 @@ void luo_chain_forget(struct luo_chain *chain)
 	INIT_LIST_HEAD(&chain->blocks);
 	chain->count = 0;
 	chain->incoming = 0;
+}
+
+/**
+ * luo_chain_free - Free every block.
+ * @chain: Chain; slots into it have no record afterwards.
+ */
+void luo_chain_free(struct luo_chain *chain)
+{
+	struct luo_block *block;
+
+	list_for_each_entry(block, &chain->blocks, node)
+		chain->memory->free(block->ser);
+	luo_chain_forget(chain);
 }

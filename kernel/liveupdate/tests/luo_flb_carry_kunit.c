@@ -187,25 +187,32 @@ static void orphan_alone_is_preserved_anew(struct kunit *test)
 	luo_test_expect_handed_over(t, "s{1:h} f=1");
 }
 
+/* Nothing is different after any failure; returns which step there was none to fail. */
+static unsigned int freeze_failing_at_each_step(struct luo_test *t)
+{
+	const char *before = luo_test_state(t);
+	unsigned int step;
+
+	seq_buf_clear(&t->log.seq);
+	for (step = 1;; step++) {
+		luo_test_fail_step(t, step, -EUCLEAN);
+		if (!luo_freeze(&t->luo, true))
+			return step;
+		KUNIT_EXPECT_TRUE(t->test, luo_test_fail_step_done(t));
+		KUNIT_ASSERT_STREQ(t->test, luo_test_state(t), before);
+	}
+}
+
 static void reboot_called_off_undoes_carry(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 	struct luo_test_flb *f = orphan_and_new(t, 2);
-	const char *before;
 	unsigned int step;
 	void *obj;
 
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
 	luo_flb_put_incoming(&t->luo, &f->flb);
-	before = luo_test_state(t);
-	seq_buf_clear(&t->log.seq);
-	for (step = 1;; step++) {
-		luo_test_fail_step(t, step, -EUCLEAN);
-		if (!luo_freeze(&t->luo, true))
-			break;
-		KUNIT_EXPECT_TRUE(test, luo_test_fail_step_done(t));
-		KUNIT_ASSERT_STREQ(test, luo_test_state(t), before);
-	}
+	step = freeze_failing_at_each_step(t);
 	luo_test_expect_first(t, "f.carry! f.carry h.freeze:3! f.uncarry");
 	luo_test_expect_log(t, "f.carry h.freeze:3");
 	KUNIT_EXPECT_EQ(test, step, 3);
@@ -312,21 +319,12 @@ static void orphans_alone_are_preserved_anew_in_order(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 	struct luo_test_flb *flbs[2];
-	const char *before;
 	unsigned int step;
 	void *obj;
 
 	hand_over_two(t, flbs);
 	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &flbs[1]->flb, &obj), 0);
-	before = luo_test_state(t);
-	seq_buf_clear(&t->log.seq);
-	for (step = 1;; step++) {
-		luo_test_fail_step(t, step, -EUCLEAN);
-		if (!luo_freeze(&t->luo, true))
-			break;
-		KUNIT_EXPECT_TRUE(test, luo_test_fail_step_done(t));
-		KUNIT_ASSERT_STREQ(test, luo_test_state(t), before);
-	}
+	step = freeze_failing_at_each_step(t);
 	luo_test_expect_first(t, "g.preserve! g.preserve f.preserve!");
 	luo_test_expect_first(t, "g.preserve f.preserve f.carry! f.unpreserve");
 	luo_test_expect_first(t, "g.preserve f.preserve f.carry g.carry! g.unpreserve");

@@ -10,19 +10,6 @@
 
 #include "luo_test.h"
 
-/* Sessions "a" to "d", each with a file of the token 1. */
-static struct luo_session_ser *hand_over_four(struct luo_test *t)
-{
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	char name[] = "a";
-
-	for (; name[0] <= 'd'; name[0]++)
-		luo_test_preserve_new(t, luo_test_create(t, name), h, 1);
-	luo_test_freeze_and_jump(t);
-	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
-	return (void *)((struct luo_block_ser *)phys_to_virt(t->luo.root->sessions) + 1);
-}
-
 static struct luo_block_ser *files_of(const struct luo_session_ser *record)
 {
 	return phys_to_virt(record->files);
@@ -76,7 +63,7 @@ static void page_of_zeros_is_left_to_its_owner(struct kunit *test)
 {
 	const struct zeros_row *row = test->param_value;
 	struct luo_test *t = luo_test_of(test);
-	struct luo_session_ser *records = hand_over_four(t);
+	struct luo_session_ser *records = luo_test_hand_over_four(t);
 	u64 pa = virt_to_phys(luo_test_previous_page(t));
 	struct liveupdate_session *s;
 
@@ -95,7 +82,7 @@ static void page_of_zeros_is_left_to_its_owner(struct kunit *test)
 static void records_taken_before_the_damage_was_found_stay(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
-	struct luo_session_ser *records = hand_over_four(t);
+	struct luo_session_ser *records = luo_test_hand_over_four(t);
 	struct luo_block_ser *more = luo_test_previous_page(t);
 	u64 pa = records[1].files;
 	unsigned int pages;
@@ -179,7 +166,7 @@ static void owner_without_memory_hears_of_damage_found_meanwhile(struct kunit *t
 	struct liveupdate_session *s;
 
 	luo_test_need_fail_alloc(t);
-	hand_over_four(t);
+	luo_test_hand_over_four(t);
 	s = find_b(t);
 	mutex_lock(&s->lock);
 	run_until_it_waits(test, retrieve_late, &owner, false);

@@ -655,19 +655,6 @@ static const struct damage_row damage_rows[] = {
 };
 KUNIT_ARRAY_PARAM_DESC(damage, damage_rows, name);
 
-/* Sessions "a" to "d", each with a file of the token 1. */
-static struct luo_session_ser *hand_over_four(struct luo_test *t)
-{
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	char name[] = "a";
-
-	for (; name[0] <= 'd'; name[0]++)
-		luo_test_preserve_new(t, luo_test_create(t, name), h, 1);
-	luo_test_freeze_and_jump(t);
-	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
-	return (void *)((struct luo_block_ser *)phys_to_virt(t->luo.root->sessions) + 1);
-}
-
 static void damaged_session_is_lost_alone(struct kunit *test)
 {
 	const struct damage_row *row = test->param_value;
@@ -676,7 +663,7 @@ static void damaged_session_is_lost_alone(struct kunit *test)
 	char name[] = "a";
 	unsigned int i;
 
-	row->damage(t, hand_over_four(t));
+	row->damage(t, luo_test_hand_over_four(t));
 	for (i = 0; i < DAMAGED_SESSIONS; i++, name[0]++) {
 		s = luo_session_retrieve(&t->luo, name);
 		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(s), row->err[i]);
@@ -696,7 +683,7 @@ static void damaged_session_is_not_handed_over(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 
-	files_are_nowhere(t, hand_over_four(t));
+	files_are_nowhere(t, luo_test_hand_over_four(t));
 	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "b"), ERR_PTR(-EBADMSG));
 	luo_test_freeze_and_jump(t);
 	luo_test_expect_handed_over(t, "a{1:h} d{1:h} c{1:h}");
@@ -706,7 +693,7 @@ static void driver_and_owner_agree_about_damage(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 
-	files_go_round(t, hand_over_four(t));
+	files_go_round(t, luo_test_hand_over_four(t));
 	KUNIT_EXPECT_EQ(test, lock_and_unlock(t, "b"), -EBADMSG);
 	KUNIT_EXPECT_EQ(test, lock_and_unlock(t, "b"), -EBADMSG);
 	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "b"), ERR_PTR(-EBADMSG));
@@ -716,7 +703,7 @@ static void nothing_is_kept_for_sessions_that_are_all_lost(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
 
-	no_name_is_good(t, hand_over_four(t));
+	no_name_is_good(t, luo_test_hand_over_four(t));
 	KUNIT_EXPECT_EQ(test, t->holders, 1);
 	KUNIT_EXPECT_EQ(test, luo_sessions_read(&t->luo), 0);
 	KUNIT_EXPECT_EQ(test, t->holders, 0);
@@ -769,7 +756,7 @@ static void owner_hears_of_damage_that_a_driver_found_first(struct kunit *test)
 	struct late_owner owner = { .luo = &t->luo };
 	struct liveupdate_session *s;
 
-	files_go_round(t, hand_over_four(t));
+	files_go_round(t, luo_test_hand_over_four(t));
 	KUNIT_ASSERT_EQ(test, luo_sessions_read(&t->luo), 0);
 	for (s = luo_session_next(&t->luo, 0); strcmp(s->name, "b");
 	     s = luo_session_next(&t->luo, s->seq + 1))

@@ -782,6 +782,26 @@ struct luo_test_handler *luo_test_hand_over(struct luo_test *t, u64 n)
 }
 
 /**
+ * luo_test_hand_over_four - Hand over sessions "a" to "d".
+ * @t: Test.
+ *
+ * Each has a file of the token 1 and of handler "h", which is there afterwards.
+ *
+ * Return: the records of the sessions.
+ */
+struct luo_session_ser *luo_test_hand_over_four(struct luo_test *t)
+{
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	char name[] = "a";
+
+	for (; name[0] <= 'd'; name[0]++)
+		luo_test_preserve_new(t, luo_test_create(t, name), h, 1);
+	luo_test_freeze_and_jump(t);
+	KUNIT_ASSERT_EQ(t->test, luo_handler_register(&t->luo, &h->fh), 0);
+	return (void *)((struct luo_block_ser *)phys_to_virt(t->luo.root->sessions) + 1);
+}
+
+/**
  * luo_test_hand_over_flb - Hand over session "s" with files of handler "h", which
  * depend on FLB "f".
  * @t: Test.

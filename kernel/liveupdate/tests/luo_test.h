@@ -108,6 +108,7 @@ void luo_test_jump(struct luo_test *t);
 void luo_test_freeze_and_jump(struct luo_test *t);
 void luo_test_hand_over_again(struct luo_test *t, struct luo_test_handler *h, u64 n);
 struct luo_test_handler *luo_test_hand_over(struct luo_test *t, u64 n);
+struct luo_session_ser *luo_test_hand_over_four(struct luo_test *t);
 
 /* ---- memory ---- */
 
