@@ -147,16 +147,20 @@ static void print_table(const struct context *ctx, const struct blackout *blacko
 	print_ms("total", blackout->total);
 }
 
+static void put(const struct context *ctx, const struct blackout *blackout)
+{
+	if (ctx->json)
+		put_json(blackout);
+	else
+		print_table(ctx, blackout);
+}
+
 void put_blackout(const struct context *ctx)
 {
 	struct blackout blackout;
 
-	if (read_blackout(&blackout) || !blackout.known)
-		return;
-	if (ctx->json)
-		put_json(&blackout);
-	else
-		print_table(ctx, &blackout);
+	if (!read_blackout(&blackout) && blackout.known)
+		put(ctx, &blackout);
 }
 
 int show_blackout(struct context *ctx, const char *name)
@@ -171,7 +175,7 @@ int show_blackout(struct context *ctx, const char *name)
 		return fail(ctx, BLACKOUT, NO_TIMES);
 	if (ctx->json)
 		json_open(NULL, '{');
-	put_blackout(ctx);
+	put(ctx, &blackout);
 	if (ctx->json)
 		json_close('}');
 	return EXIT_DONE;
