@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
+#include <linux/kho/place.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/pagevec.h>
@@ -64,7 +65,7 @@ static void memfd_unlimit(struct memfd_luo *m)
 /* Not zeroed: that would cost more than all else for a small file. */
 void *memfd_page_alloc(void)
 {
-	struct folio *folio = folio_alloc(GFP_KERNEL_ACCOUNT, 0);
+	struct folio *folio = kho_folio_alloc(GFP_KERNEL_ACCOUNT, 0);
 	int err;
 
 	if (!folio)

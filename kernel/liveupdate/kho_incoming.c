@@ -5,6 +5,11 @@
  * The map is not trusted: whatever it says, only memory that nobody else has
  * becomes restorable, and the work is bounded by the size of RAM.
  *
+ * It is read as soon as memory can be accessed, and from then on memblock
+ * allocates from all that is free. Every allocation goes through all reserved
+ * ranges, of which there may be as many as blocks, so until the page allocator
+ * takes over coarse ranges are reserved, which spare the large gaps only.
+ *
  * Glossary:
  * - taken: memory that cannot have been preserved, because it is no RAM, is
  *   scratch, or is used by this kernel already. An entry that claims such
@@ -25,21 +30,32 @@
 #include <linux/bitmap.h>
 #include <linux/find.h>
 #include <linux/io.h>
+#include <linux/kho/lazy_pages.h>
 #include <linux/limits.h>
 #include <linux/math.h>
 #include <linux/memblock.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/pageblock-flags.h>
 #include <linux/pfn.h>
+#include <linux/sizes.h>
 #include <linux/sort.h>
 
+#include "../../mm/internal.h"
 #include "../kexec_handover_internal.h"
 #include "kho_gaps.h"
 #include "kho_incoming.h"
+#include "kho_lazy.h"
 #include "kho_radix.h"
 
-/* What kho_reader_emit() can do with if memory is short. */
+/* What kho_emit() can do with if memory is short. */
 #define KHO_MIN_RANGES		256UL
+
+/* How many ranges are reserved at first, if that leaves enough memory. */
+#define KHO_COARSE_RANGES	256UL
+
+/* The part of RAM that is needed before the page allocator: 1 / this. */
+#define KHO_EARLY_PART		(IS_ENABLED(CONFIG_KASAN_GENERIC) ? 6 : 32)
 
 /* Larger gaps cost little for each of their pages. */
 #define KHO_MAX_GAP		16UL
@@ -94,6 +110,10 @@ struct kho_reader {
 	unsigned long nr_ranges;
 	unsigned long max_ranges;
 	phys_addr_t gap;		/* ranges this close are merged */
+
+	struct memblock_range *coarse;	/* enclose @ranges, reserved meanwhile */
+	unsigned long nr_coarse;
+	unsigned long max_coarse;
 
 	struct kho_span *gaps;		/* withheld */
 	unsigned long nr_gaps;
@@ -305,6 +325,7 @@ static void __init kho_add_all_taken(struct kho_reader *r)
 			      PFN_UP(kho_scratch[i].addr + kho_scratch[i].size));
 }
 
+/* What is allocated from now on is in scratch, which is taken as a whole. */
 static int __init kho_collect_taken(struct kho_reader *r)
 {
 	unsigned long i, n = 0;
@@ -333,32 +354,68 @@ static int __init kho_collect_taken(struct kho_reader *r)
 
 /* Ranges to reserve */
 
+static bool __init kho_taken_between(struct kho_reader *r, unsigned long start,
+				     unsigned long end)
+{
+	unsigned long low = 0, high = r->nr_taken - 1;
+
+	/* The sentinel ends behind everything. */
+	while (low < high) {
+		unsigned long mid = (low + high) / 2;
+
+		if (r->taken[mid].end <= start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+
+	return r->taken[low].start < end;
+}
+
 static bool __init kho_ranges_join(struct kho_reader *r,
 				   const struct memblock_range *last,
-				   phys_addr_t start)
+				   phys_addr_t start, phys_addr_t gap)
 {
 	if (start <= last->end)
 		return true;
 
-	return start - last->end <= r->gap &&
-	       !kho_scratch_overlap(last->end, start - last->end);
+	return start - last->end <= gap &&
+	       !kho_taken_between(r, PHYS_PFN(last->end), PHYS_PFN(start));
+}
+
+static phys_addr_t __init kho_next_gap(phys_addr_t gap)
+{
+	return gap ? gap * 2 : PAGE_SIZE;
+}
+
+/* Join ranges that are @gap apart; returns their number, at most @max + 1. */
+static unsigned long __init kho_join_ranges(struct kho_reader *r,
+					    struct memblock_range *to,
+					    unsigned long max, phys_addr_t gap)
+{
+	unsigned long i, n = 0;
+
+	for (i = 0; i < r->nr_ranges; i++) {
+		const struct memblock_range range = r->ranges[i];
+
+		if (n && kho_ranges_join(r, &to[n - 1], range.start, gap)) {
+			to[n - 1].end = max(to[n - 1].end, range.end);
+			continue;
+		}
+		if (n == max)
+			return max + 1;
+		to[n++] = range;
+	}
+
+	return n;
 }
 
 /* Trade precision for space: what lies in small gaps is reserved, too. */
 static void __init kho_compact_ranges(struct kho_reader *r, unsigned long max)
 {
-	unsigned long i, n;
-
 	while (r->nr_ranges > max && r->gap < BIT_ULL(62)) {
-		r->gap = r->gap ? r->gap * 2 : PAGE_SIZE;
-		for (i = 1, n = 0; i < r->nr_ranges; i++) {
-			if (kho_ranges_join(r, &r->ranges[n], r->ranges[i].start))
-				r->ranges[n].end = max(r->ranges[n].end,
-						       r->ranges[i].end);
-			else
-				r->ranges[++n] = r->ranges[i];
-		}
-		r->nr_ranges = n + 1;
+		r->gap = kho_next_gap(r->gap);
+		r->nr_ranges = kho_join_ranges(r, r->ranges, r->nr_ranges, r->gap);
 	}
 }
 
@@ -389,7 +446,7 @@ static __always_inline void kho_emit(struct kho_reader *r,
 	struct memblock_range *last = r->ranges + r->nr_ranges - 1;
 
 	if (r->nr_ranges &&
-	    (kho_ranges_join(r, last, start) ||
+	    (kho_ranges_join(r, last, start, r->gap) ||
 	     kho_withhold(r, PHYS_PFN(last->end), start_pfn))) {
 		last->end = max(last->end, end);
 		return;
@@ -419,10 +476,10 @@ static void __init kho_alloc_gaps(struct kho_reader *r)
 
 static int __init kho_alloc_ranges(struct kho_reader *r)
 {
-	unsigned long min = KHO_MIN_RANGES + 4 * kho_scratch_cnt;
+	unsigned long min = KHO_MIN_RANGES + r->nr_taken;
 
-	/* Taken memory can split a run in two. */
-	r->max_ranges += memblock.memory.cnt + memblock.reserved.cnt + min;
+	/* Taken memory can split a run in two, and ranges do not join over it. */
+	r->max_ranges += min;
 
 	for (; r->max_ranges >= min; r->max_ranges /= 2) {
 		r->ranges = kho_alloc_array(r->max_ranges, sizeof(*r->ranges));
@@ -557,11 +614,7 @@ static void __init kho_reserve_doubtful(struct kho_reader *r,
 static __always_inline void kho_accept(struct kho_reader *r,
 				       struct kho_source *s, unsigned long end)
 {
-	unsigned long pfn;
-
 	kho_emit(r, s->start, end);
-	for (pfn = s->start; pfn < end; pfn += 1UL << s->order)
-		kho_mark_block(pfn_to_page(pfn), s->order);
 	r->nr_blocks += (end - s->start) >> s->order;
 }
 
@@ -687,72 +740,236 @@ static void __init kho_merge_sources(struct kho_reader *r)
 	}
 }
 
-/* Nothing may be restored if it cannot be kept from the page allocator. */
-static void __init kho_unmark_ranges(struct kho_reader *r)
+/* Reserving and marking */
+
+/* Enclose all ranges in at most @max. */
+static int __init kho_coarsen(struct kho_reader *r, unsigned long max)
 {
-	unsigned long i, pfn;
+	phys_addr_t gap = 0;
 
-	for (i = 0; i < r->nr_ranges; i++)
-		for (pfn = PHYS_PFN(r->ranges[i].start);
-		     pfn < PHYS_PFN(r->ranges[i].end); pfn++)
-			if (pfn_valid(pfn))
-				kho_unmark_block(pfn_to_page(pfn));
-}
+	max = min(max + r->nr_taken, r->nr_ranges + 1);
+	r->coarse = kho_alloc_array(max, sizeof(*r->coarse));
+	if (!r->coarse)
+		return -ENOMEM;
 
-static int __init kho_reserve_ranges(struct kho_reader *r)
-{
-	while (memblock_reserve_sorted(r->ranges, r->nr_ranges,
-				       MEMBLOCK_RSRV_NOINIT)) {
-		if (r->nr_ranges < KHO_MIN_RANGES) {
-			kho_unmark_ranges(r);
-			return -ENOMEM;
-		}
-		kho_compact_ranges(r, r->nr_ranges / 2);
-	}
-
+	r->max_coarse = max;
+	while ((r->nr_coarse = kho_join_ranges(r, r->coarse, max, gap)) > max)
+		gap = kho_next_gap(gap);
 	return 0;
 }
 
-static void __init kho_reader_report(struct kho_reader *r)
+static void __init kho_free_coarse(struct kho_reader *r)
 {
-	pr_debug("%lu blocks in %lu ranges, %lu nodes, %lu pages withheld in %lu gaps\n",
-		 r->nr_blocks, r->nr_ranges, r->nr_nodes, r->nr_withheld,
-		 r->nr_gaps);
+	if (r->coarse)
+		memblock_free(r->coarse, r->max_coarse * sizeof(*r->coarse));
+	r->coarse = NULL;
+}
 
-	if (r->gap)
-		pr_warn("short of memory, gaps of up to %pa bytes are reserved with what is preserved\n",
-			&r->gap);
+/* Whether the coarse ranges leave what is needed until they are refined. */
+static bool __init kho_coarse_will_do(struct kho_reader *r)
+{
+	phys_addr_t total = memblock_phys_mem_size();
+	phys_addr_t used = memblock_reserved_size();
+	unsigned long i;
+
+	for (i = 0; i < r->nr_coarse; i++)
+		used += r->coarse[i].end - r->coarse[i].start;
+
+	return used + total / KHO_EARLY_PART < total;
+}
+
+static int __init kho_reserve_coarse(struct kho_reader *r)
+{
+	unsigned long max = KHO_COARSE_RANGES;
+	int err;
+
+	for (;; max *= 8) {
+		err = kho_coarsen(r, max);
+		if (err || kho_coarse_will_do(r) || r->nr_coarse >= r->nr_ranges)
+			break;
+		kho_free_coarse(r);
+	}
+
+	/* All the memory that there is shall do. */
+	if (err)
+		err = kho_coarsen(r, 0);
+	if (!err)
+		err = memblock_reserve_sorted(r->coarse, r->nr_coarse,
+					      MEMBLOCK_RSRV_NOINIT);
+	return err;
+}
+
+/*
+ * Reserve what is preserved instead of the coarse ranges. Ranges that get joined
+ * become the coarse ones in the end, so memory that was allocated since is in
+ * none of them.
+ */
+static void __init kho_reserve_ranges(struct kho_reader *r)
+{
+	while (r->nr_ranges > r->nr_coarse &&
+	       memblock_refine_sorted(r->coarse, r->nr_coarse, r->ranges,
+				      r->nr_ranges, MEMBLOCK_RSRV_NOINIT))
+		kho_compact_ranges(r, r->nr_ranges - 1);
+}
+
+static bool __init kho_mark_leaf(const struct kho_radix_node *node, void *arg)
+{
+	const unsigned long *leaf = phys_to_virt(node->pa);
+	unsigned long bit = 0, next, step = 1;
+	unsigned int order;
+
+	if (node->level)
+		return true;
+
+	order = kho_radix_key_order(node->key);
+	if (order < pageblock_order)
+		step = pageblock_nr_pages >> order;
+
+	/* From pageblock to pageblock, as most are lazy. */
+	while ((bit = find_next_bit(leaf, KHO_RADIX_LEAF_BITS, bit)) <
+	       KHO_RADIX_LEAF_BITS) {
+		next = round_down(bit, step) + step;
+		if (kho_block_is_lazy(kho_radix_key_pfn(node->key + bit))) {
+			bit = next;
+			continue;
+		}
+		for_each_set_bit_from(bit, leaf, next)
+			kho_mark_block(pfn_to_page(kho_radix_key_pfn(node->key + bit)),
+				       order);
+	}
+
+	return false;
+}
+
+/* Struct pages */
+
+/* All pageblocks that are preserved as a whole. */
+static void __init kho_add_lazy(struct kho_reader *r)
+{
+	unsigned long i;
+
+	kho_lazy_init(r->tree);
+	for (i = 0; i < r->nr_ranges; i++)
+		kho_lazy_add(PHYS_PFN(r->ranges[i].start),
+			     PHYS_PFN(r->ranges[i].end));
+	for (i = 0; i < r->nr_gaps; i++)
+		kho_lazy_remove(r->gaps[i].start, r->gaps[i].end);
+	kho_lazy_start();
+}
+
+/* Set up those of [@pfn, @end), a pageblock, as far as it is memory. */
+static void __init kho_init_pageblock(unsigned long pfn, unsigned long end)
+{
+	for (; pfn < end; pfn++)
+		if (memblock_is_map_memory(PFN_PHYS(pfn)))
+			init_deferred_page(pfn, early_pfn_to_nid(pfn));
+}
+
+/*
+ * Where struct pages are set up later than this. What is preserved may be freed
+ * before that, and then the page allocator looks at its neighbours: at the other
+ * pages of the same pageblock, and at the first ones of others.
+ */
+static void __init kho_init_deferred(struct kho_reader *r)
+{
+	unsigned long i, pfn = 0, next;
+
+	for (i = 0; i < r->nr_ranges; i++) {
+		unsigned long start = PHYS_PFN(r->ranges[i].start);
+		unsigned long end = PHYS_PFN(r->ranges[i].end);
+
+		pfn = max(pfn, round_down(start, MAX_ORDER_NR_PAGES));
+		for (; pfn < round_up(end, MAX_ORDER_NR_PAGES); pfn = next) {
+			bool lazy = kho_block_is_lazy(pfn);
+
+			next = pfn + pageblock_nr_pages;
+			kho_init_pageblock(pfn, lazy ? pfn + 1 : next);
+			if (lazy)
+				__SetPageReserved(pfn_to_page(pfn));
+		}
+	}
+}
+
+static void __init kho_report_damage(struct kho_reader *r)
+{
 	if (r->nr_bad_nodes || r->nr_dropped || r->nr_doubtful)
 		pr_warn("the preserved-memory map is damaged: %lu bad nodes, %lu blocks of foreign memory, %lu doubtful blocks\n",
 			r->nr_bad_nodes, r->nr_dropped, r->nr_doubtful);
 }
 
+static void __init kho_report_ranges(struct kho_reader *r)
+{
+	pr_debug("%lu blocks in %lu ranges, %lu at first, %lu nodes, %lu pages withheld in %lu gaps\n",
+		 r->nr_blocks, r->nr_ranges, r->nr_coarse, r->nr_nodes,
+		 r->nr_withheld, r->nr_gaps);
+
+	if (r->gap)
+		pr_warn("short of memory, gaps of up to %pa bytes are reserved with what is preserved\n",
+			&r->gap);
+}
+
 static void __init kho_reader_free(struct kho_reader *r)
 {
-	if (r->nodes)
-		memblock_free(r->nodes, r->max_nodes * sizeof(*r->nodes));
-	if (r->by_pa)
-		memblock_free(r->by_pa, r->max_nodes * sizeof(*r->by_pa));
 	if (r->taken)
 		memblock_free(r->taken, r->max_taken * sizeof(*r->taken));
 	if (r->ranges)
 		memblock_free(r->ranges, r->max_ranges * sizeof(*r->ranges));
 	if (r->gaps)
 		memblock_free(r->gaps, r->max_gaps * sizeof(*r->gaps));
+	kho_free_coarse(r);
+}
+
+static void __init kho_nodes_free(struct kho_reader *r)
+{
+	if (r->nodes)
+		memblock_free(r->nodes, r->max_nodes * sizeof(*r->nodes));
+	if (r->by_pa)
+		memblock_free(r->by_pa, r->max_nodes * sizeof(*r->by_pa));
 }
 
 /**
- * kho_incoming_adopt - make the previous kernel's map this one's own
+ * kho_early_size - what a kernel allocates before it has read the map
+ *
+ * Besides the arrays of the reader, which does with less if need be, that is
+ * page tables, ACPI tables, the log and the like.
+ *
+ * Return: size in bytes of the scratch memory that is needed for it.
+ */
+u64 kho_early_size(void)
+{
+	return SZ_8M + PFN_PHYS(get_num_physpages()) / 2048;
+}
+
+/**
+ * kho_image_room - how much can be loaded for the next kernel
+ *
+ * Return: bytes that there are for an image, unpacked, and its initrd together.
+ */
+u64 kho_image_room(void)
+{
+	u64 size = 0, early = kho_early_size();
+	unsigned int i;
+
+	for (i = 0; i < kho_scratch_cnt; i++)
+		size = max_t(u64, size, kho_scratch[i].size);
+
+	return size > early ? size - early : 0;
+}
+
+/**
+ * kho_incoming_read - make the previous kernel's map this one's own
  * @tree: set to the map
  * @root_pa: its root
+ * @early: struct pages are not set up yet
  *
- * Reserves what is preserved, and marks the blocks as restorable. Entries that
- * make no sense are removed.
+ * Removes entries that make no sense, and reserves what is preserved and some
+ * of what lies between.
  *
- * Context: While memblock allocates from scratch areas only.
+ * Context: While memblock allocates from scratch areas only. Others may be
+ * allowed from then on.
  * Return: 0, -EINVAL if there is no map at @root_pa, or -ENOMEM.
  */
-int __init kho_incoming_adopt(struct kho_radix *tree, u64 root_pa)
+int __init kho_incoming_read(struct kho_radix *tree, u64 root_pa, bool early)
 {
 	struct kho_reader *r = &kho_reader;
 	int err;
@@ -765,22 +982,63 @@ int __init kho_incoming_adopt(struct kho_radix *tree, u64 root_pa)
 
 	err = kho_collect_nodes(r, root_pa);
 	if (!err)
-		err = kho_alloc_ranges(r);
-	if (!err)
 		err = kho_collect_taken(r);
+	if (!err)
+		err = kho_alloc_ranges(r);
 	if (!err) {
 		kho_merge_sources(r);
-		err = kho_reserve_ranges(r);
-		kho_reader_report(r);
+		kho_report_damage(r);
+		err = kho_reserve_coarse(r);
 	}
+	if (!err && early)
+		kho_add_lazy(r);
+	kho_nodes_free(r);
 	if (err) {
 		tree->root = NULL;
-	} else if (r->nr_gaps) {
+		kho_reader_free(r);
+	}
+	return err;
+}
+
+/**
+ * kho_incoming_settle - reserve exactly what is preserved, and mark the blocks
+ *
+ * Makes the blocks restorable, and leaves the rest to the page allocator.
+ *
+ * Context: After kho_incoming_read(), when struct pages are set up, as long as
+ * memblock is in use.
+ */
+void __init kho_incoming_settle(void)
+{
+	struct kho_reader *r = &kho_reader;
+
+	kho_reserve_ranges(r);
+	kho_report_ranges(r);
+	if (IS_ENABLED(CONFIG_DEFERRED_STRUCT_PAGE_INIT))
+		kho_init_deferred(r);
+	kho_radix_walk(r->tree, kho_mark_leaf, NULL);
+	if (r->nr_gaps) {
 		kho_gaps_keep(r->gaps, r->nr_gaps, r->max_gaps);
 		r->gaps = NULL;
 	}
-
 	kho_reader_free(r);
+}
+
+/**
+ * kho_incoming_adopt - kho_incoming_read() and kho_incoming_settle()
+ * @tree: set to the map
+ * @root_pa: its root
+ *
+ * Context: While memblock allocates from scratch areas only, when struct pages
+ * are set up.
+ * Return: as kho_incoming_read().
+ */
+int __init kho_incoming_adopt(struct kho_radix *tree, u64 root_pa)
+{
+	int err = kho_incoming_read(tree, root_pa, false);
+
+	if (!err)
+		kho_incoming_settle();
 	return err;
 }
 

@@ -12,6 +12,7 @@
 #include <linux/errno.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/kho/place.h>
 #include <linux/mm.h>
 
 #include "../kexec_handover_internal.h"
@@ -23,8 +24,15 @@ static inline u64 *kho_radix_slot(u64 *table, u64 key, unsigned int level)
 		      (KHO_RADIX_TABLE_ENTRIES - 1)];
 }
 
-/* The leaf of @key, NULL if there is none yet. */
-static unsigned long *kho_radix_leaf(const struct kho_radix *tree, u64 key)
+/**
+ * kho_radix_leaf - find the leaf of a key
+ * @tree: the tree
+ * @key: see kho_radix_key()
+ *
+ * Context: Any. Needs no lock.
+ * Return: the leaf, NULL if there is none yet.
+ */
+unsigned long *kho_radix_leaf(const struct kho_radix *tree, u64 key)
 {
 	unsigned int level;
 	u64 *node = tree->root;
@@ -41,13 +49,20 @@ static unsigned long *kho_radix_leaf(const struct kho_radix *tree, u64 key)
 	return (unsigned long *)node;
 }
 
+static u64 *kho_radix_alloc_node(void)
+{
+	struct folio *folio = kho_folio_alloc(GFP_KERNEL | __GFP_ZERO, 0);
+
+	return folio ? folio_address(folio) : NULL;
+}
+
 /*
  * The node must be outside of the scratch areas: these are CMA, which gives
  * no memory to allocations that are not movable.
  */
 static u64 *kho_radix_add_node(u64 *slot)
 {
-	u64 *node = (u64 *)get_zeroed_page(GFP_KERNEL);
+	u64 *node = kho_radix_alloc_node();
 	u64 pa;
 
 	if (!node)
@@ -89,7 +104,7 @@ static unsigned long *kho_radix_grow(struct kho_radix *tree, u64 key)
  */
 int kho_radix_init(struct kho_radix *tree)
 {
-	tree->root = (u64 *)get_zeroed_page(GFP_KERNEL);
+	tree->root = kho_radix_alloc_node();
 
 	return tree->root ? 0 : -ENOMEM;
 }

@@ -63,6 +63,7 @@ void kho_radix_clear_near(struct kho_radix *tree, struct kho_radix_finger *finge
 			  unsigned long pfn, unsigned int order);
 bool kho_radix_test(const struct kho_radix *tree, unsigned long pfn,
 		    unsigned int order);
+unsigned long *kho_radix_leaf(const struct kho_radix *tree, u64 key);
 void kho_radix_walk(const struct kho_radix *tree, kho_radix_visit_fn visit,
 		    void *arg);
 

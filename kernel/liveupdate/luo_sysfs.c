@@ -15,6 +15,7 @@
 #include <linux/time64.h>
 #include <linux/kho/abi/kexec_handover.h>
 
+#include "kho_incoming.h"
 #include "luo_internal.h"
 
 /* ---- counts ---- */
@@ -109,6 +110,13 @@ static ssize_t exclusive_store(struct kobject *kobj, struct kobj_attribute *attr
 	return len;
 }
 
+static ssize_t image_room_show(struct kobject *kobj,
+			       struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", kho_image_room());
+}
+
+static struct kobj_attribute luo_attr_image_room = __ATTR_RO(image_room);
 static struct kobj_attribute luo_attr_state = __ATTR_RO(state);
 static struct kobj_attribute luo_attr_number = __ATTR_RO(number);
 static struct kobj_attribute luo_attr_abi = __ATTR_RO(abi);
@@ -119,6 +127,7 @@ static struct attribute *luo_attrs[] = {
 	&luo_attr_number.attr,
 	&luo_attr_abi.attr,
 	&luo_attr_exclusive.attr,
+	&luo_attr_image_room.attr,
 	&luo_attr_outgoing_sessions.attr,
 	&luo_attr_outgoing_files.attr,
 	&luo_attr_incoming_sessions.attr,

@@ -215,6 +215,22 @@ TEST_F(device, state_is_normal_before_an_update)
 	EXPECT_STREQ("normal", state);
 }
 
+/* An image can't be larger than the largest scratch area. */
+TEST_F(device, image_room_is_part_of_scratch_memory)
+{
+	FILE *f = fopen("/sys/kernel/debug/kho/out/scratch_len", "re");
+	long long room = luo_read_number(LUO_SYSFS "image_room");
+	long long size, largest = 0;
+
+	if (!f)
+		SKIP(return, "debugfs is not mounted");
+	while (fscanf(f, "%lli", &size) == 1)
+		largest = size > largest ? size : largest;
+	fclose(f);
+	EXPECT_GT(room, largest / 2);
+	EXPECT_LT(room, largest);
+}
+
 TEST_F(device, exclusive_takes_booleans_only)
 {
 	EXPECT_EQ(-EINVAL, luo_write(LUO_SYSFS "exclusive", "perhaps"));

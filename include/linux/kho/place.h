@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _LINUX_KHO_PLACE_H
+#define _LINUX_KHO_PLACE_H
+
+#include <linux/gfp_types.h>
+#include <linux/types.h>
+
+struct folio;
+
+bool kho_was_there_at_boot(unsigned long pfn);
+struct folio *kho_folio_alloc(gfp_t gfp, unsigned int order);
+
+#endif /* _LINUX_KHO_PLACE_H */
