@@ -19,6 +19,35 @@ has_5_levels() { [ "$stage" != 1 ] || grep -qw la57 /proc/cpuinfo; }
 has_4_levels_next() { [ "$stage" = 1 ] || ! grep -qw la57 /proc/cpuinfo; }
 # In MiB, as luo_host keep says; the last kernel keeps nothing.
 spans_4_gib() { [ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 4096 ] && [ "$high" -ge 4096 ]; }; }
+says_nothing_of_scratch() { ! dmesg | grep 'KHO: .*scratch memory' >&2; }
+# What luoctl may load next is bounded by what the kernel has room for.
+refuses_too_much() {
+	truncate -s "$(cat /sys/kernel/liveupdate/image_room)" /tmp/too-much || return
+	if luoctl load /boot/bzImage -- --initrd=/tmp/too-much 2>/tmp/said; then return 1; fi
+	cat /tmp/said >&2
+	grep -q 'with its initrd, there are' /tmp/said && rm /tmp/too-much
+}
+has_empty_node() { [ "$(cat $nodes/has_cpu $nodes/has_memory | xargs)" = "0-1 0" ]; }
+# Nodes of 512 MiB.
+spans_nodes() {
+	[ "$(cat $nodes/has_memory)" = 0-1 ] || return
+	[ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 512 ] && [ "$high" -ge 512 ]; }
+}
+has_1_gib_pages() { [ "$(cat /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages)" = 2 ]; }
+# What is added lies above 4 GiB.
+memory_was_added() { [ "$stage" -gt 1 ] || [ "$high" -ge 4096 ]; }
+# What the page allocator does not give away is a part of the memory that it has. With
+# less than 512 MiB at boot, there are no huge pages to keep some for.
+wants_as_much_free() {
+	[ "$stage" != 1 ] || min_free=$(cat /proc/sys/vm/min_free_kbytes)
+	[ "$stage" -le "${updates:-1}" ] || within 20 about_as_much_free ||
+		{ grep . /proc/sys/vm/min_free_kbytes >&2; return 1; }
+}
+about_as_much_free() {
+	local now
+	now=$(cat /proc/sys/vm/min_free_kbytes)
+	[ "$now" -ge $((min_free * 95 / 100)) ] && [ "$now" -le $((min_free * 105 / 100)) ]
+}
 # Less than is kept once: caches differ by some MiB from boot to boot.
 loses_no_memory() {
 	local now
@@ -26,6 +55,8 @@ loses_no_memory() {
 	[ -z "$free" ] || [ "$now" -ge $((free - 49152)) ] || { echo "free memory: $free KiB, $now KiB" >&2; return 1; }
 	[ "$stage" = 1 ] || free=${free:-$now}
 }
+
+nodes=/sys/devices/system/node
 
 hold() {
 	local function
@@ -43,7 +74,7 @@ keep() {
 
 go_on_as_told() {
 	cmdline=/tmp/cmdline
-	[ "$stage" -gt 1 ] || words=${next:+ $next}
+	[ "$stage" -gt 1 ] || words="${next:+ $next}${min_free:+ min_free=$min_free}"
 	sed "s/ free=[0-9]*//; s/\$/${free:+ free=$free}$words/" /proc/cmdline >$cmdline
 	go_on
 }

@@ -5,6 +5,8 @@
  */
 
 #include <getopt.h>
+#include <linux/mempolicy.h>
+#include <sys/syscall.h>
 
 #include "luo_test.h"
 
@@ -62,14 +64,19 @@ static int keep_file(int session, int token, __u64 *low, __u64 *high)
 	return err ?: luo_preserve(session, fd, token);
 }
 
-/* Who holds the session lives until the jump. */
+/*
+ * Who holds the session lives until the jump. Where there are several nodes, the
+ * memory is of each by turns.
+ */
 static int keep(int dev)
 {
 	int session = luo_create(dev, SESSION), token, err;
+	const unsigned long nodes = 0xff;
 	__u64 low = ~0ull, high = 0;
 
 	if (session < 0)
 		return fail("create session", session);
+	syscall(SYS_set_mempolicy, MPOL_INTERLEAVE, &nodes, sizeof(nodes) * 8);
 	for (token = 0; token < files; token++) {
 		err = keep_file(session, token, &low, &high);
 		if (err)
