@@ -9,13 +9,17 @@
 
 #include <linux/cma.h>
 #include <linux/hugetlb.h>
+#include <linux/kho/place.h>
 #include <linux/memfd.h>
+#include <linux/migrate.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
+#include <linux/swap.h>
 #include <linux/wait_bit.h>
 
 #include "cma.h"
+#include "internal.h"
 #include "memfd_luo.h"
 
 /* ---- holding ---- */
@@ -269,6 +273,59 @@ static int memfd_take_one(struct memfd_luo *m, struct folio *folio, bool tagged)
 	return min(done, 0);
 }
 
+/*
+ * Folios in memory that was added after boot, of which the next kernel is not
+ * told; returns how many. With @list they are put there, off the LRU.
+ */
+static unsigned int memfd_find_added(struct address_space *mapping, pgoff_t index,
+				     pgoff_t last, struct list_head *list)
+{
+	unsigned int nr = 0;
+
+	while (index <= last) {
+		struct folio *folio = filemap_get_folio(mapping, index);
+
+		if (IS_ERR(folio)) {
+			index++;
+			continue;
+		}
+		index = folio_next_index(folio);
+		if (!kho_was_there_at_boot(folio_pfn(folio))) {
+			nr++;
+			if (list && folio_isolate_lru(folio)) {
+				list_add_tail(&folio->lru, list);
+				node_stat_mod_folio(folio, NR_ISOLATED_ANON,
+						    folio_nr_pages(folio));
+			}
+		}
+		folio_put(folio);
+	}
+
+	return nr;
+}
+
+static struct folio *memfd_alloc_place(struct folio *src, unsigned long private)
+{
+	return kho_folio_alloc(GFP_USER, folio_order(src));
+}
+
+static int memfd_move_added(struct address_space *mapping, pgoff_t first,
+			    pgoff_t last)
+{
+	LIST_HEAD(list);
+
+	if (!memfd_find_added(mapping, first, last, NULL))
+		return 0;
+
+	lru_add_drain_all();
+	memfd_find_added(mapping, first, last, &list);
+	if (migrate_pages(&list, memfd_alloc_place, NULL, 0, MIGRATE_SYNC,
+			  MR_LONGTERM_PIN, NULL))
+		putback_movable_pages(&list);
+
+	return memfd_find_added(mapping, first, last, NULL) ? -ENOMEM : 0;
+}
+
 #define MEMFD_MOVE_TRIES	10
 
 /* Who has a reference for a moment, as write() does, keeps a folio where it is. */
@@ -279,7 +336,8 @@ static long memfd_pin_moved(struct memfd_luo *m, pgoff_t first, loff_t last,
 	long nr;
 
 	do {
-		nr = memfd_pin_folios(m->file, (loff_t)first << PAGE_SHIFT, last,
+		nr = memfd_move_added(m->file->f_mapping, first, last >> PAGE_SHIFT) ?:
+		     memfd_pin_folios(m->file, (loff_t)first << PAGE_SHIFT, last,
 				      folios, PAGEVEC_SIZE, offset);
 	} while (nr == -ENOMEM && ++tries < MEMFD_MOVE_TRIES &&
 		 !schedule_timeout_killable(1) && !fatal_signal_pending(current));
@@ -288,9 +346,9 @@ static long memfd_pin_moved(struct memfd_luo *m, pgoff_t first, loff_t last,
 }
 
 /*
- * Some folios are where they can't stay, because the next kernel boots there or
- * others need the place: move them. As many as possible at once, since each time
- * all CPUs have to take part.
+ * Some folios are where they can't stay, because the next kernel boots there, or
+ * does not know the memory, or others need the place: move them. As many as
+ * possible at once, since each time all CPUs have to take part.
  *
  * The range has no holes and gets none, as what was written does not go away
  * while the file is held. So none is filled, for which freeze would have to wait
