@@ -50,7 +50,8 @@ static void expect_free(struct kunit *test, struct file *file)
 				 (SHMEM_SEAL_HELD | SHMEM_SEAL_FROZEN));
 	KUNIT_EXPECT_FALSE(test, mapping_tagged(file->f_mapping, SHMEM_TAG_FILLED));
 	KUNIT_EXPECT_FALSE(test, mapping_unevictable(file->f_mapping));
-	KUNIT_EXPECT_TRUE(test, mapping_gfp_mask(file->f_mapping) & __GFP_MOVABLE);
+	KUNIT_EXPECT_EQ(test, mapping_gfp_mask(file->f_mapping),
+			liveupdate_enabled() ? GFP_HIGHUSER : GFP_HIGHUSER_MOVABLE);
 }
 
 /* What preserve says of the owner is what retrieve asks for. */

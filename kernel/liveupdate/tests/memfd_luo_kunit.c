@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/kthread.h>
+#include <linux/liveupdate.h>
 #include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -772,7 +773,23 @@ static void retrieve_that_lacks_memory_can_be_tried_again(struct kunit *test)
 	KUNIT_EXPECT_GT(test, failures, 0);
 }
 
+/* ---- where memfds get memory from ---- */
+
+/* Scratch memory is CMA, which takes movable allocations only. */
+static void memory_comes_from_outside_of_scratch(struct kunit *test)
+{
+	struct file *file;
+
+	if (!liveupdate_enabled())
+		kunit_skip(test, "live update is off");
+	file = memfd_file_setup("memfd:kunit", 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	KUNIT_EXPECT_FALSE(test, mapping_gfp_mask(file->f_mapping) & __GFP_MOVABLE);
+	fput(file);
+}
+
 static struct kunit_case memfd_luo_cases[] = {
+	KUNIT_CASE(memory_comes_from_outside_of_scratch),
 	KUNIT_CASE(file_is_as_it_was),
 	KUNIT_CASE(file_without_folios_is_a_hole),
 	KUNIT_CASE(records_may_lie_in_larger_blocks),

@@ -105,6 +105,33 @@ static __u64 hurt_pair(const struct row *row)
 	return 0;
 }
 
+#define HURT_TRIES	64
+
+/* A file that has such neighbours, and its mapping. Where its pages lie is luck. */
+static int hurt_memfd(char **map)
+{
+	int fds[HURT_TRIES], i, fd = -ENOMEM;
+	struct row row = {};
+
+	for (i = 0; i < HURT_TRIES && fd < 0; i++) {
+		fds[i] = luo_filled_memfd(HURT_SIZE, HURT);
+		row.hurt = mmap(NULL, HURT_SIZE, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_POPULATE, fds[i], 0);
+		if (row.hurt == MAP_FAILED)
+			continue;
+		if (hurt_pair(&row))
+			fd = fds[i];
+		else
+			munmap(row.hurt, HURT_SIZE);
+	}
+	*map = row.hurt;
+	while (i--) {
+		if (fds[i] != fd)
+			close(fds[i]);
+	}
+	return fd;
+}
+
 /* ---- changes of the map ---- */
 
 static void set_bit_of(__u64 leaf, __u64 key)
@@ -255,12 +282,10 @@ static void save_whole_and_hurt(const struct scenario *s)
 
 	CHECK_FD(session);
 	CHECK_OK(luo_preserve(session, luo_filled_memfd(MIB, WHOLE), WHOLE));
-	fd = luo_filled_memfd(HURT_SIZE, HURT);
+	fd = hurt_memfd(&map);
 	CHECK_FD(fd);
 	/* From now on it stays where it is. */
 	CHECK_OK(luo_preserve(session, fd, HURT));
-	map = mmap(NULL, HURT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-	CHECK(map != MAP_FAILED);
 	if (mem < 0)
 		mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
 	CHECK_FD(mem);

@@ -716,7 +716,20 @@ static __u64 movable_from(void)
 	return from;
 }
 
-#define COLLAPSED	(4 << 20)
+#define HUGE		(2ul << 20)
+#define COLLAPSED	(2 * HUGE)
+
+/* Map the file where it can have huge pages. */
+static char *map_aligned(int fd)
+{
+	char *map = mmap(NULL, COLLAPSED + HUGE, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (map == MAP_FAILED)
+		return map;
+	map += -(unsigned long)map % HUGE;
+	return mmap(map, COLLAPSED, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+}
 
 /* Frames of the mapping from @from on, or -errno. */
 static int count_frames(char *map, __u64 from)
@@ -738,7 +751,7 @@ TEST_F(preserve, memory_is_moved_out_of_ZONE_MOVABLE)
 {
 	int fd = luo_filled_memfd(COLLAPSED, SEED);
 	__u64 from = movable_from();
-	char *map = mmap(NULL, COLLAPSED, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *map = map_aligned(fd);
 
 	ASSERT_NE(MAP_FAILED, map);
 	/* Huge pages may come from there even if those before them did not. */
@@ -750,23 +763,9 @@ TEST_F(preserve, memory_is_moved_out_of_ZONE_MOVABLE)
 	EXPECT_EQ(0, luo_verify(fd, 0, COLLAPSED, SEED));
 }
 
-#define HUGE		(2 << 20)
 #define HUGE_PAGES	(COLLAPSED / HUGE)
 /* Of each huge page, the others being holes. */
 #define SOME_PAGES	128
-
-/* Where huge pages can be. */
-static char *map_aligned(int fd)
-{
-	const int prot = PROT_READ | PROT_WRITE;
-	char *room = mmap(NULL, COLLAPSED + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
-
-	if (room == MAP_FAILED)
-		return room;
-	room += -(uintptr_t)room % HUGE;
-	return mmap(room, COLLAPSED, prot, MAP_SHARED | MAP_FIXED, fd, 0);
-}
 
 static int frames_of_some(char *map, __u64 *frames)
 {
