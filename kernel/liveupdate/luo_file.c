@@ -5,6 +5,7 @@
 
 #include <linux/cleanup.h>
 #include <linux/file.h>
+#include <linux/memcontrol.h>
 #include <linux/rbtree.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -324,6 +325,7 @@ void luo_file_free(struct luo_file *f)
 	luo_file_drop_leans(f);
 	if (f->file)
 		fput(f->file);
+	mem_cgroup_put(f->memcg);
 	kfree(f);
 }
 

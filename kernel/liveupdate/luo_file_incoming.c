@@ -7,6 +7,7 @@
 #include <linux/export.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/memcontrol.h>
 #include <linux/slab.h>
 
 #include "luo_file.h"
@@ -171,6 +172,7 @@ static int luo_file_retrieve_now(struct luo_file *f)
 			luo_file_unbind(f);
 		return err;
 	}
+	f->memcg = get_mem_cgroup_from_mm(current->mm);
 	f->state = LUO_FILE_RETRIEVED;
 	f->retrieve_status = 1;
 	luo_file_add_retrieved(f);

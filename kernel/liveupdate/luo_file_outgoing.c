@@ -14,6 +14,8 @@
 #include <linux/export.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/memcontrol.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 
@@ -151,6 +153,7 @@ int luo_file_preserve(struct liveupdate_session *session, struct file *file,
 		return -ENOMEM;
 
 	f->file = get_file(file);
+	f->memcg = get_mem_cgroup_from_mm(current->mm);
 	f->handler = luo_handler_for_file(session->luo, file);
 	if (!f->handler)
 		goto err_free;
@@ -238,6 +241,17 @@ void luo_file_set_unpreserve(struct liveupdate_session *session)
 }
 
 /* ---- reboot ---- */
+
+/* Who happens to call it does not pay for what others preserve. */
+static int luo_file_at_cost_of_owner(struct luo_file *f,
+				     int (*fn)(struct luo_file *f))
+{
+	struct mem_cgroup *caller = set_active_memcg(f->memcg);
+	int err = fn(f);
+
+	set_active_memcg(caller);
+	return err;
+}
 
 /* The next kernel finishes files in the order of their records, backwards. */
 static int luo_file_set_put_in_order(struct liveupdate_session *session)
@@ -362,7 +376,7 @@ int luo_files_freeze(struct luo *luo)
 		return err;
 
 	luo_for_each_freezable(luo, height, f) {
-		err = luo_file_freeze(f);
+		err = luo_file_at_cost_of_owner(f, luo_file_freeze);
 		if (err) {
 			luo_files_unfreeze(luo);
 			return err;
@@ -425,7 +439,8 @@ int luo_file_set_carry(struct liveupdate_session *session)
 	int err;
 
 	list_for_each_entry(f, &session->files.retrieved, retrieved_node) {
-		err = f->handler ? luo_file_engage(f) : -ENODEV;
+		err = f->handler ? luo_file_at_cost_of_owner(f, luo_file_engage) :
+				   -ENODEV;
 		if (err) {
 			luo_session_warn(session, "token %llu was retrieved, not finished, and can't be preserved again: %pe\n",
 					 f->token, ERR_PTR(err));

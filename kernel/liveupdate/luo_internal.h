@@ -35,6 +35,7 @@
 #include <linux/kho/abi/luo.h>
 
 struct luo;
+struct mem_cgroup;
 struct seq_file;
 struct task_struct;
 
@@ -141,6 +142,8 @@ struct luo_file {
 	/* Module pinned; NULL while an incoming record waits for its handler. */
 	struct liveupdate_file_handler *handler;
 	struct file *file;
+	/* Of who preserved or retrieved it: pays for what reboot() adds. */
+	struct mem_cgroup *memcg;
 	/* From preserve to unpreserve, and as the file came in. */
 	struct luo_keep outgoing;
 	struct luo_keep incoming;

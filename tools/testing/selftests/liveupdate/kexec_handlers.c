@@ -408,6 +408,43 @@ static void check_settled(const struct scenario *s)
 	CHECK_OK(luo_finish(session));
 }
 
+/* ---- charged ---- */
+
+/* Of records of 256 folios each. */
+#define LATE_PAGES	64
+#define LATE_SIZE	(LATE_PAGES * 256 * 4096)
+
+/* Freeze records what has filled holes, before the one fails that is newest. */
+static void fail_behind_memfd(const struct scenario *s)
+{
+	int session = luo_create(dev, "late"), fd = luo_memfd(LATE_SIZE);
+	char group[64], procs[96];
+	long long before;
+
+	CHECK_FD(session);
+	CHECK_OK(enter_cgroup(group));
+	CHECK_OK(luo_preserve(session, fd, 1));
+	CHECK_OK(preserve_value(session, "luo-test-v2", 2));
+	CHECK_OK(luo_fill(fd, 0, LATE_SIZE, 1));
+	before = kernel_pages_of(group);
+	CHECK_AT_LEAST(0, before);
+
+	snprintf(procs, sizeof(procs), "%s/../cgroup.procs", group);
+	CHECK_OK(luo_write(procs, "0"));
+	CHECK_OK(load_kernel(""));
+	fail_next("luo-test-v2 freeze 1 5");
+	CHECK_EQ(-EIO, jump());
+	/* The kernel sums up every two seconds. */
+	sleep(3);
+	CHECK_AT_LEAST(before + LATE_PAGES / 2, kernel_pages_of(group));
+}
+
+static void check_late_records(const struct scenario *s)
+{
+	CHECK_OK(load_module());
+	run_apart(fail_behind_memfd, s);
+}
+
 /* ---- FLB ---- */
 
 static void save_flb(const struct scenario *s)
@@ -507,6 +544,7 @@ const struct scenario handler_scenarios[] = {
 	SCENARIO("refused: retrieve", save_three_values, refuse_retrieve),
 	SCENARIO("refused: finish", save_three_values, refuse_finish),
 	SCENARIO("settled right before the jump", call_off, check_settled),
+	SCENARIO("reboot charges those who preserved", check_late_records),
 	SCENARIO("flb shared by files of two handlers", save_flb, check_flb, finish_flb),
 	SCENARIO("module unloaded after its files", NULL, NULL, unload_at_the_end),
 	{ }

@@ -76,6 +76,12 @@ int seals_after(int seals);
 
 /* A directory of /tmp, with cgroup2. */
 int mount_cgroup(char dir[32]);
+/* Go on in a cgroup of one's own, whose directory is told. */
+int enter_cgroup(char path[64]);
+/* What the kernel has for a cgroup besides small objects, in pages. */
+long long kernel_pages_of(const char *group);
+/* In a process of its own, which ends with the cgroup. */
+void run_apart(void (*fn)(const struct scenario *s), const struct scenario *s);
 
 /* Load the next kernel; OPTIONS for kexec may be empty. Both return -errno. */
 int load_kernel(const char *options);

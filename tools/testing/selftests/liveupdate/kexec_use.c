@@ -61,7 +61,7 @@ static void check_freed_after_use(const struct scenario *s)
 
 /* ---- charged ---- */
 
-static int enter_cgroup(char path[64])
+int enter_cgroup(char path[64])
 {
 	char dir[32], procs[96];
 
@@ -70,7 +70,7 @@ static int enter_cgroup(char path[64])
 	snprintf(procs, sizeof(procs), "%s/cgroup.subtree_control", dir);
 	if (luo_write(procs, "+memory"))
 		return -ENODEV;
-	snprintf(path, 64, "%s/luo", dir);
+	snprintf(path, 64, "%s/luo-%d", dir, getpid());
 	if (mkdir(path, 0755))
 		return -errno;
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
@@ -98,8 +98,7 @@ static void check_charge(const struct scenario *s)
 	CHECK_AT_LEAST(luo_read_number(current), before + LARGE / 8);
 }
 
-/* In a process of its own, which ends with the cgroup. */
-static void run_apart(void (*fn)(const struct scenario *s), const struct scenario *s)
+void run_apart(void (*fn)(const struct scenario *s), const struct scenario *s)
 {
 	int status;
 	pid_t pid = fork();
@@ -117,8 +116,7 @@ static void check_charged(const struct scenario *s)
 	run_apart(check_charge, s);
 }
 
-/* What the kernel has for a cgroup besides small objects. */
-static long long kernel_pages_of(const char *group)
+long long kernel_pages_of(const char *group)
 {
 	long long kernel = -1, slab = -1, bytes;
 	char line[128];
