@@ -392,6 +392,11 @@ void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh)
 	list_for_each_entry(link, &fh->flbs, node) {
 		if (link->f->in.state == LUO_FLB_DAMAGED || !link->f->in.files)
 			continue;
+		/* Who unlocks it meanwhile must not finish it before newer ones. */
+		if (link->f->in.files == 1) {
+			link->f->ends = true;
+			continue;
+		}
 		link->f->in.files--;
 		luo_flb_sync(link->f);
 	}
@@ -410,7 +415,15 @@ static bool luo_flb_ends_before(const struct luo_flb *f, const struct luo_flb *o
 
 static bool luo_flb_is_to_end(const struct luo_flb *f)
 {
-	return luo_flb_is_due(&f->in);
+	return f->ends;
+}
+
+static void luo_flb_drop_last_file(struct luo_flb *f)
+{
+	guard(mutex)(&f->luo->flb_lock);
+	f->ends = false;
+	f->in.files = 0;
+	luo_flb_sync(f);
 }
 
 /**
@@ -425,6 +438,7 @@ void luo_flb_settle(struct luo *luo)
 
 	while ((f = luo_flb_first(luo, luo_flb_is_to_end, luo_flb_ends_before))) {
 		luo_flb_lock_uninterruptible(f);
+		luo_flb_drop_last_file(f);
 		luo_flb_unlock(f);
 		luo_flb_put(f);
 	}
@@ -437,10 +451,8 @@ static void luo_flb_forget_files(struct luo *luo)
 	guard(mutex)(&luo->flb_lock);
 	/* Without memory for it the page goes on as it came. */
 	luo_flb_page_read(luo);
-	list_for_each_entry(f, &luo->flbs, node) {
-		f->in.files = 0;
-		luo_flb_sync(f);
-	}
+	list_for_each_entry(f, &luo->flbs, node)
+		f->ends = f->in.files;
 }
 
 /**

@@ -86,6 +86,7 @@ static void luo_handler_revoke(struct luo *luo, struct liveupdate_file_handler *
 		mutex_unlock(&session->lock);
 		luo_session_put(session);
 	}
+	luo_flb_settle(luo);
 }
 
 /**
@@ -99,7 +100,6 @@ void luo_handler_unregister(struct luo *luo, struct liveupdate_file_handler *fh)
 		return;
 	if (atomic_read(&fh->users))
 		luo_handler_revoke(luo, fh);
-	luo_flb_settle(luo);
 
 	guard(rwsem_write)(&luo->handlers_lock);
 	luo_flb_unregister_all(luo, fh);

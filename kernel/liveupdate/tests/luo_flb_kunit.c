@@ -655,6 +655,25 @@ static void flbs_that_were_retrieved_are_finished_last(struct kunit *test)
 	luo_test_expect_log(t, "h.free:2 h.free:1 g.free f.finish k.finish");
 }
 
+/* Between its last file's finish and its own somebody else uses it. */
+static void flb_waits_for_newer_ones_whoever_unlocks_it(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *flbs[2];
+	struct luo_test_handler *h = make_flbs(t, 2, flbs);
+	struct luo_test_handler *i = luo_test_handler(t, "i");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	luo_test_preserve_new(t, s, i, 1);
+	luo_test_preserve_new(t, s, h, 2);
+	take_over_flbs(t, h, 2, flbs);
+	KUNIT_ASSERT_EQ(test, luo_handler_register(&t->luo, &i->fh), 0);
+	i->looks_at = flbs[0];
+	luo_session_close(luo_test_retrieve(t, "s"));
+	luo_test_expect_first(t, "i.can_finish:1 h.can_finish:2 h.free:2 i.free:1 f.retrieve");
+	luo_test_expect_log(t, "g.free f.finish");
+}
+
 static void flbs_that_use_each_other_are_refused(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
@@ -880,6 +899,7 @@ static struct kunit_case luo_flb_cases[] = {
 	KUNIT_CASE(flbs_that_nobody_retrieved_are_freed_newest_first),
 	KUNIT_CASE(flbs_are_known_by_their_age_when_one_has_gone),
 	KUNIT_CASE(flbs_that_were_retrieved_are_finished_last),
+	KUNIT_CASE(flb_waits_for_newer_ones_whoever_unlocks_it),
 	KUNIT_CASE(flbs_that_use_each_other_are_refused),
 	KUNIT_CASE(flb_that_is_slow_keeps_nobody_else_waiting),
 	KUNIT_CASE(flbs_of_two_tasks_do_not_lock_each_other_up),

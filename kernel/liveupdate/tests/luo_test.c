@@ -537,6 +537,14 @@ static bool luo_test_can_finish_op(struct liveupdate_file_op_args *args)
 	return can;
 }
 
+static void luo_test_look_at_incoming(struct luo_test *t, struct luo_test_flb *f)
+{
+	void *obj;
+
+	KUNIT_EXPECT_EQ(t->test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
+	luo_flb_put_incoming(&t->luo, &f->flb);
+}
+
 static void luo_test_finish_op(struct liveupdate_file_op_args *args)
 {
 	struct luo_test_handler *h = luo_test_handler_of(args->handler);
@@ -559,6 +567,8 @@ static void luo_test_finish_op(struct liveupdate_file_op_args *args)
 		KUNIT_EXPECT_PTR_EQ(t->test, args->private_data,
 				    luo_test_retrieved_mark(id));
 	luo_test_log_file(t, h, retrieved ? "finish" : "free", id, 0);
+	if (h->looks_at)
+		luo_test_look_at_incoming(t, h->looks_at);
 	if (retrieved && luo_test_leans(h, id, &token))
 		liveupdate_put_file_incoming(args->session, token);
 }

@@ -39,6 +39,8 @@ struct luo_test_handler {
 	u64 leans;
 	/* What a retrieve that fails says. */
 	enum liveupdate_retry retry;
+	/* Used for a moment in finish. */
+	struct luo_test_flb *looks_at;
 };
 
 struct luo_test_flb {
