@@ -170,7 +170,21 @@ struct luo_flb *luo_flb_first(struct luo *luo, bool (*fits)(const struct luo_flb
  */
 bool luo_flb_goes_out_later(const struct luo_flb *f, const struct luo_flb *other)
 {
+	if (f->out.place != other->out.place)
+		return f->out.place > other->out.place;
 	return f->out.seq > other->out.seq;
+}
+
+/**
+ * luo_flb_goes_out_earlier - Order FLBs by when they were preserved.
+ * @f:     FLB.
+ * @other: Another.
+ *
+ * Return: true if @f is the older.
+ */
+bool luo_flb_goes_out_earlier(const struct luo_flb *f, const struct luo_flb *other)
+{
+	return luo_flb_goes_out_later(other, f);
 }
 
 static void luo_flb_unpin(struct luo_flb *f)
@@ -255,6 +269,22 @@ static void luo_flb_retrieve_failed(struct luo_flb *f, u64 data, int err)
 	luo_flb_sync(f);
 }
 
+/*
+ * A side that becomes live is newer than all others, but what is preserved in a
+ * callback of an FLB is needed by that one.
+ */
+static u64 luo_flb_place(const struct luo_flb *f)
+{
+	u64 place = f->luo->flb_seq;
+	const struct luo_flb *user;
+
+	list_for_each_entry(user, &f->luo->flbs, node) {
+		if (user->owner == current && user->out.state != LUO_FLB_NONE)
+			place = min(place, user->out.place);
+	}
+	return place;
+}
+
 /**
  * luo_flb_op_call - Make a side live, or more than it was.
  * @f:     FLB, locked.
@@ -281,12 +311,14 @@ int luo_flb_op_call(struct luo_flb *f, struct luo_flb_side *side,
 			luo_flb_retrieve_failed(f, args.data, err);
 		return err;
 	}
-	if (side->state == LUO_FLB_NONE)
+	side->seq = ++f->luo->flb_seq;
+	if (side->state == LUO_FLB_NONE) {
+		side->place = luo_flb_place(f);
 		f->refs++;
+	}
 	side->state = state;
 	side->data = args.data;
 	side->obj = args.obj;
-	side->seq = ++f->luo->flb_seq;
 	return 0;
 }
 

@@ -33,8 +33,10 @@ struct luo_flb_side {
 	unsigned long users;
 	u64 data;
 	void *obj;
-	/* When it was preserved or retrieved; or where its record stands. */
+	/* When it was preserved, carried or retrieved; or where its record stood. */
 	u64 seq;
+	/* Its place among the records; @seq decides if two have the same. */
+	u64 place;
 };
 
 struct luo_flb {
@@ -89,6 +91,7 @@ struct luo_flb *luo_flb_first(struct luo *luo, bool (*fits)(const struct luo_flb
 			      bool (*before)(const struct luo_flb *f,
 					     const struct luo_flb *other));
 bool luo_flb_goes_out_later(const struct luo_flb *f, const struct luo_flb *other);
+bool luo_flb_goes_out_earlier(const struct luo_flb *f, const struct luo_flb *other);
 void luo_flb_drop(struct luo_flb *f);
 void luo_flb_put(struct luo_flb *f);
 
@@ -116,6 +119,7 @@ int luo_flb_carry_on_demand(struct luo_flb *f, struct liveupdate_flb *flb);
 int luo_flb_page_read(struct luo *luo);
 int luo_flb_page_make(struct luo *luo);
 int luo_flb_sync(struct luo_flb *f);
+void luo_flb_put_in_order(struct luo *luo);
 u64 luo_flb_unclaimed(const struct luo_flb *f);
 
 #endif /* _LUO_FLB_H */

@@ -23,37 +23,30 @@ static u64 luo_files_unclaimed(struct luo *luo)
 	return files - min(files, luo->retrieved_files);
 }
 
-/*
- * What nobody touched goes on as it came, unless there is something else to go
- * out. Its count may be wrong, but it is not more than there are files.
- */
-static bool luo_flb_must_carry(struct luo_flb *f, u64 max_unclaimed)
+/* A count may be wrong, but it is not more than there are files. */
+static void luo_flbs_limit(struct luo *luo)
 {
-	lockdep_assert_held(&f->luo->flb_lock);
-	if (f->out.state == LUO_FLB_CARRIED)
-		return false;
-	if (luo_flb_unclaimed(f) > max_unclaimed) {
-		f->in.files = f->carried + max_unclaimed;
-		luo_flb_sync(f);
-	}
-	return luo_flb_unclaimed(f) &&
-	       (f->in.state == LUO_FLB_RETRIEVED || f->out.files);
-}
-
-/* Oldest first. One that is carried may have used others, so ask each time. */
-static struct luo_flb *luo_flb_next_to_carry(struct luo *luo, u64 max_unclaimed)
-{
-	struct luo_flb *f, *next = NULL;
+	u64 max_unclaimed = luo_files_unclaimed(luo);
+	struct luo_flb *f;
 
 	guard(mutex)(&luo->flb_lock);
 	list_for_each_entry(f, &luo->flbs, node) {
-		if (luo_flb_must_carry(f, max_unclaimed) &&
-		    (!next || f->out.seq < next->out.seq))
-			next = f;
+		if (f->out.state == LUO_FLB_CARRIED ||
+		    luo_flb_unclaimed(f) <= max_unclaimed)
+			continue;
+		f->in.files = f->carried + max_unclaimed;
+		luo_flb_sync(f);
 	}
-	if (next)
-		next->refs++;
-	return next;
+}
+
+/*
+ * What nobody touched goes on as it came, unless there is something else to go
+ * out.
+ */
+static bool luo_flb_must_carry(const struct luo_flb *f)
+{
+	return f->out.state != LUO_FLB_CARRIED && luo_flb_unclaimed(f) &&
+	       (f->in.state == LUO_FLB_RETRIEVED || f->out.files);
 }
 
 static int luo_flb_may_carry(const struct luo_flb *f,
@@ -160,14 +153,20 @@ static int luo_flbs_drain(struct luo *luo)
 
 static int luo_flbs_carry_all(struct luo *luo)
 {
-	u64 max_unclaimed = luo_files_unclaimed(luo);
 	int err = luo_flbs_drain(luo);
 	struct luo_flb *f;
 
-	while (!err && (f = luo_flb_next_to_carry(luo, max_unclaimed))) {
+	if (err)
+		return err;
+	luo_flbs_limit(luo);
+	/* One that is carried may have used others, so ask each time. */
+	while (!err && (f = luo_flb_first(luo, luo_flb_must_carry,
+					  luo_flb_goes_out_earlier))) {
 		err = luo_flb_carry(f);
 		luo_flb_put(f);
 	}
+	if (!err)
+		luo_flb_put_in_order(luo);
 	return err;
 }
 

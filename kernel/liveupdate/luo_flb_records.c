@@ -124,6 +124,7 @@ static int luo_flb_record_read(struct luo *luo, struct luo_flb_ser *record)
 	f->in.files = record->count ?: 1;
 	f->in.data = record->data;
 	f->in.seq = luo->flb_unread;
+	f->in.place = luo->flb_unread;
 	if (!record->count)
 		luo_flb_record_condemn(luo, record);
 	return 0;
@@ -242,4 +243,41 @@ int luo_flb_sync(struct luo_flb *f)
 	record->data = data;
 	record->count = files;
 	return 0;
+}
+
+/* What only goes on as it came was there before all that goes out. */
+static bool luo_flb_record_is_newer(const struct luo_flb *f, const struct luo_flb *other)
+{
+	const struct luo_flb_side *a = f->out.state ? &f->out : &f->in;
+	const struct luo_flb_side *b = other->out.state ? &other->out : &other->in;
+
+	return a->place != b->place ? a->place > b->place : a->seq > b->seq;
+}
+
+static void luo_flb_record_sink(struct luo *luo, u64 i)
+{
+	struct luo_flb_ser *records = luo->flb_page->flb;
+	const struct luo_flb *f = luo_flb_find(luo, records[i].name);
+
+	for (; i > luo->flb_unread; i--) {
+		if (!luo_flb_record_is_newer(luo_flb_find(luo, records[i - 1].name), f))
+			return;
+		swap(records[i - 1], records[i]);
+	}
+}
+
+/**
+ * luo_flb_put_in_order - Let records stand in the order in which FLBs need each
+ * other, the newest last.
+ * @luo: Instance, frozen.
+ *
+ * One that came in and goes out anew may now need what did not come in.
+ */
+void luo_flb_put_in_order(struct luo *luo)
+{
+	u64 i;
+
+	guard(mutex)(&luo->flb_lock);
+	for (i = luo->flb_unread + 1; luo->flb_page && i < luo->flb_page->count; i++)
+		luo_flb_record_sink(luo, i);
 }

@@ -364,6 +364,109 @@ static void flb_that_can_not_be_carried_is_not_used_up(struct kunit *test)
 	luo_test_expect_handed_over(t, "s{1:h 2:i} new{3:i} f=1 g=2");
 }
 
+/* ---- order of records ---- */
+
+/* The kernel before left one file of "h", which depends on "g", and one of "i" with "f". */
+static void hand_over_g_and_f(struct luo_test *t, struct luo_test_handler **h,
+			      struct luo_test_flb **g, struct luo_test_handler **i,
+			      struct luo_test_flb **f)
+{
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	*h = luo_test_handler(t, "h");
+	*i = luo_test_handler(t, "i");
+	*g = luo_test_flb(t, *h, "g");
+	*f = luo_test_flb(t, *i, "f");
+	luo_test_preserve_new(t, s, *h, 1);
+	luo_test_preserve_new(t, s, *i, 2);
+	luo_test_expect_handed_over(t, "s{1:h 2:i} g=1 f=1");
+	luo_test_freeze_and_jump(t);
+	luo_test_flb_can_carry(*g);
+	luo_test_flb_can_carry(*f);
+	luo_test_take_over_flb(t, *h, *g);
+	luo_test_take_over_flb(t, *i, *f);
+}
+
+/* It came in without the one that it uses now. */
+static void flb_goes_out_behind_what_it_needs(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h"), *i;
+	struct luo_test_flb *g = luo_test_flb(t, h, "g"), *f;
+	struct liveupdate_session *s;
+
+	luo_test_hand_over_again(t, h, 1);
+	luo_test_flb_can_carry(g);
+	luo_test_take_over_flb(t, h, g);
+	i = luo_test_handler(t, "i");
+	f = luo_test_flb(t, i, "f");
+	s = luo_test_create(t, "new");
+	luo_test_preserve_new(t, s, i, 2);
+	luo_test_preserve_new(t, s, h, 3);
+	g->looks_at = f;
+	luo_test_freeze_and_jump(t);
+	xa_erase(&t->blobs, 1);
+	luo_test_expect_handed_over(t, "s{1:h} new{2:i 3:h} f=1 g=2");
+
+	luo_test_take_over_flb(t, h, g);
+	luo_test_take_over_flb(t, i, f);
+	luo_session_close(luo_test_retrieve(t, "s"));
+	seq_buf_clear(&t->log.seq);
+	luo_session_close(luo_test_retrieve(t, "new"));
+	luo_test_expect_log(t, "i.can_finish:2 h.can_finish:3 h.free:3 i.free:2 g.free f.free");
+}
+
+/* What goes out anew is newer than what does not. */
+static void flb_that_only_goes_on_stands_before_those_that_are_new(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h, *i;
+	struct luo_test_flb *g, *f;
+	struct liveupdate_session *s;
+
+	hand_over_g_and_f(t, &h, &g, &i, &f);
+	s = luo_test_create(t, "new");
+	luo_test_preserve_new(t, s, h, 3);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	luo_test_expect_handed_over(t, "s{1:h 2:i} new{3:h} f=1 g=2");
+}
+
+/* Of the two that go out, the one that was preserved in reboot() is needed. */
+static void flb_stands_before_the_one_that_asked_for_it_in_carry(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h, *i;
+	struct luo_test_flb *g, *f;
+
+	hand_over_g_and_f(t, &h, &g, &i, &f);
+	luo_test_preserve_new(t, luo_test_create(t, "new"), h, 3);
+	g->looks_at = f;
+	seq_buf_clear(&t->log.seq);
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	luo_test_expect_log(t, "g.retrieve g.carry f.retrieve f.preserve f.carry h.freeze:3");
+	luo_test_expect_handed_over(t, "s{1:h 2:i} new{3:h} f=1 g=2");
+}
+
+/* ... and newer ones, which use that, stay behind it. */
+static void flb_that_is_carried_stays_before_those_that_use_it(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h, *i, *j;
+	struct luo_test_flb *g, *f, *k;
+	struct liveupdate_session *s;
+
+	hand_over_g_and_f(t, &h, &g, &i, &f);
+	j = luo_test_handler(t, "j");
+	k = luo_test_flb(t, j, "k");
+	k->uses = g;
+	s = luo_test_create(t, "new");
+	luo_test_preserve_new(t, s, h, 3);
+	luo_test_preserve_new(t, s, j, 4);
+	g->looks_at = f;
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	luo_test_expect_handed_over(t, "s{1:h 2:i} new{3:h 4:j} f=1 g=2 k=1");
+}
+
 /* ---- counts ---- */
 
 static struct luo_flb_page_ser *handed_over_page(struct luo_test *t)
@@ -628,6 +731,10 @@ static struct kunit_case luo_flb_carry_cases[] = {
 	KUNIT_CASE(carry_retrieves_what_it_needs),
 	KUNIT_CASE(orphans_alone_are_preserved_anew_in_order),
 	KUNIT_CASE(flb_that_can_not_be_carried_is_not_used_up),
+	KUNIT_CASE(flb_goes_out_behind_what_it_needs),
+	KUNIT_CASE(flb_that_only_goes_on_stands_before_those_that_are_new),
+	KUNIT_CASE(flb_stands_before_the_one_that_asked_for_it_in_carry),
+	KUNIT_CASE(flb_that_is_carried_stays_before_those_that_use_it),
 	KUNIT_CASE(flb_ends_with_the_last_session_whatever_it_counts),
 	KUNIT_CASE(flb_is_finished_once_whatever_it_counts),
 	KUNIT_CASE(flb_that_counts_too_many_does_not_stop_others),

@@ -693,10 +693,17 @@ static void luo_test_flb_finish(struct liveupdate_flb_op_args *args)
 /* What is handed over becomes another blob. */
 static int luo_test_flb_carry(struct liveupdate_flb_op_args *args)
 {
+	struct luo_test_flb *f = luo_test_flb_of(args->flb);
 	struct luo_test *t = luo_test_now;
 	int err = luo_test_step(t);
+	void *obj;
 
-	luo_test_log(t, luo_test_flb_of(args->flb)->name, "carry", err);
+	luo_test_log(t, f->name, "carry", err);
+	if (!err && f->looks_at) {
+		err = luo_flb_get_outgoing(&t->luo, &f->looks_at->flb, &obj);
+		KUNIT_EXPECT_EQ(t->test, err, 0);
+		luo_flb_put_outgoing(&t->luo, &f->looks_at->flb);
+	}
 	KUNIT_EXPECT_PTR_EQ(t->test, args->incoming, args->flb);
 	KUNIT_EXPECT_EQ(t->test, (unsigned long)args->obj, args->data);
 	if (err) {

@@ -49,6 +49,8 @@ struct luo_test_flb {
 	const char *name;
 	/* Used from preserve to unpreserve, and from retrieve to finish. */
 	struct luo_test_flb *uses;
+	/* Used for a moment in carry. */
+	struct luo_test_flb *looks_at;
 	/* Called in retrieve. */
 	void (*retrieving)(struct luo_test_flb *f);
 };
