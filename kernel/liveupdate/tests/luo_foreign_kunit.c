@@ -10,11 +10,6 @@
 
 #include "luo_test.h"
 
-static struct luo_block_ser *files_of(const struct luo_session_ser *record)
-{
-	return phys_to_virt(record->files);
-}
-
 /* ---- pages of others ---- */
 
 /* A page of zeros that is somebody else's stands where records should. */
@@ -40,7 +35,7 @@ static void zeros_are_no_files(struct luo_test *t, struct luo_session_ser *recor
 static void zeros_end_the_files(struct luo_test *t, struct luo_session_ser *records,
 				u64 zeros)
 {
-	files_of(&records[0])->next = zeros;
+	luo_test_files_of(&records[0])->next = zeros;
 }
 
 static void zeros_end_the_sessions(struct luo_test *t, struct luo_session_ser *records,
@@ -88,7 +83,7 @@ static void records_taken_before_the_damage_was_found_stay(struct kunit *test)
 	unsigned int pages;
 
 	more->count = 1;
-	files_of(&records[1])->next = virt_to_phys(more);
+	luo_test_files_of(&records[1])->next = virt_to_phys(more);
 	records[1].count = 2;
 	KUNIT_ASSERT_EQ(test, luo_sessions_read(&t->luo), 0);
 	pages = luo_test_pages(t);

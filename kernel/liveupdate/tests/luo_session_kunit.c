@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Sessions: luo_session.c, and how an instance starts: luo_core.c. */
+/* Sessions: luo_session.c and luo_session_carry.c, and how an instance starts: luo_core.c. */
 
 #include <kunit/test.h>
 #include <linux/io.h>
@@ -554,11 +554,6 @@ struct damage_row {
 	int err[DAMAGED_SESSIONS];
 };
 
-static struct luo_block_ser *files_of(const struct luo_session_ser *record)
-{
-	return phys_to_virt(record->files);
-}
-
 static void name_is_empty(struct luo_test *t, struct luo_session_ser *records)
 {
 	memset(records[0].name, 0, sizeof(records[0].name));
@@ -609,12 +604,12 @@ static void files_are_too_few(struct luo_test *t, struct luo_session_ser *record
 
 static void files_go_round(struct luo_test *t, struct luo_session_ser *records)
 {
-	files_of(&records[1])->next = records[1].files;
+	luo_test_files_of(&records[1])->next = records[1].files;
 }
 
 static void files_lead_to_the_root(struct luo_test *t, struct luo_session_ser *records)
 {
-	files_of(&records[1])->next = virt_to_phys(t->luo.root);
+	luo_test_files_of(&records[1])->next = virt_to_phys(t->luo.root);
 }
 
 static void files_are_the_sessions(struct luo_test *t, struct luo_session_ser *records)
@@ -630,7 +625,7 @@ static void files_are_those_of_another(struct luo_test *t,
 
 static void everything_is_noise(struct luo_test *t, struct luo_session_ser *records)
 {
-	struct luo_block_ser *files = files_of(&records[1]);
+	struct luo_block_ser *files = luo_test_files_of(&records[1]);
 
 	memset(files, 0xa5, PAGE_SIZE);
 }

@@ -12,6 +12,7 @@
 #define _LUO_TEST_H
 
 #include <kunit/test.h>
+#include <linux/io.h>
 #include <linux/seq_buf.h>
 #include <linux/xarray.h>
 
@@ -113,6 +114,11 @@ void luo_test_freeze_and_jump(struct luo_test *t);
 void luo_test_hand_over_again(struct luo_test *t, struct luo_test_handler *h, u64 n);
 struct luo_test_handler *luo_test_hand_over(struct luo_test *t, u64 n);
 struct luo_session_ser *luo_test_hand_over_four(struct luo_test *t);
+
+static inline struct luo_block_ser *luo_test_files_of(const struct luo_session_ser *record)
+{
+	return phys_to_virt(record->files);
+}
 
 /* ---- memory ---- */
 
