@@ -91,13 +91,18 @@ static const struct luo_block_ser *luo_chain_peek(const struct luo_chain *chain,
 
 /*
  * What holds no record may be anybody's page of zeros, of which memory is full:
- * nobody claims it, so nobody frees it. A chain may be one such block.
+ * nobody claims it, so nobody frees it. A chain may be one such block, and
+ * mainline's list of sessions may end with one.
  */
+static bool luo_block_is_blank(const struct luo_block_ser *block)
+{
+	return block && !block->count && !block->next;
+}
+
 static bool luo_chain_is_empty(const struct luo_chain *chain)
 {
-	const struct luo_block_ser *first = luo_chain_peek(chain, chain->incoming);
-
-	return list_empty(&chain->blocks) && first && !first->count && !first->next;
+	return list_empty(&chain->blocks) &&
+	       luo_block_is_blank(luo_chain_peek(chain, chain->incoming));
 }
 
 /*
@@ -129,6 +134,10 @@ static int luo_chain_take_over_one(struct luo_chain *chain)
 	const struct luo_block_ser *incoming = luo_chain_peek(chain, chain->incoming);
 	struct luo_block *block;
 
+	if (luo_block_is_blank(incoming)) {
+		luo_chain_cut(chain);
+		return 0;
+	}
 	if (!incoming || !incoming->count)
 		return luo_chain_cut(chain);
 
@@ -153,7 +162,8 @@ static int luo_chain_take_over_one(struct luo_chain *chain)
  * @records: Number of records there must be, or U64_MAX for as many as can be read.
  *
  * A block is claimed as it is read and can't be claimed twice, so a cycle ends
- * the walk like any other address that is no block.
+ * the walk like any other address that is no block. A last block without records
+ * is left where it is.
  *
  * Return: 0; -ENOMEM, and another call goes on where this one stopped;
  * -EBADMSG if a block can't be read: those before it are in the chain. If the

@@ -73,6 +73,23 @@ static void page_of_zeros_is_left_to_its_owner(struct kunit *test)
 	xa_destroy(&t->blobs);
 }
 
+/* Mainline leaves it if one session more was to be made than a block holds. */
+static void list_of_sessions_may_end_with_an_empty_block(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_session_ser *records = luo_test_hand_over_four(t);
+	struct luo_block_ser *block = phys_to_virt(t->luo.root->sessions);
+	u64 pa = virt_to_phys(luo_test_previous_page(t));
+
+	zeros_end_the_sessions(t, records, pa);
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_lock_incoming(&t->luo, "nobody"),
+			    ERR_PTR(-ENOENT));
+	KUNIT_EXPECT_EQ(test, t->luo.count[LUO_INCOMING].sessions, 4);
+	KUNIT_EXPECT_EQ(test, block->next, 0);
+	KUNIT_EXPECT_TRUE(test, luo_test_page_is_previous(t, pa));
+	xa_destroy(&t->blobs);
+}
+
 /* As if another session, whose records lead there too, had taken the second. */
 static void records_taken_before_the_damage_was_found_stay(struct kunit *test)
 {
@@ -179,6 +196,7 @@ static void owner_without_memory_hears_of_damage_found_meanwhile(struct kunit *t
 
 static struct kunit_case luo_foreign_cases[] = {
 	KUNIT_CASE_PARAM(page_of_zeros_is_left_to_its_owner, zeros_gen_params),
+	KUNIT_CASE(list_of_sessions_may_end_with_an_empty_block),
 	KUNIT_CASE(records_taken_before_the_damage_was_found_stay),
 	KUNIT_CASE(owner_without_memory_hears_of_damage_found_meanwhile),
 	{}
