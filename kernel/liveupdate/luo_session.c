@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Sessions: names, states and what becomes of them at close and at reboot.
+ * Sessions: names, states and what becomes of them at close.
  *
  * All session records, those made here and those carried over, stand in one
- * chain. A name may be used once in each direction; should both still be there
- * at reboot(), the incoming session is handed over under a name of its own.
+ * chain. A name may be used once in each direction.
  */
 
 #define pr_fmt(fmt) "liveupdate: " fmt
 
 #include <linux/cleanup.h>
-#include <linux/ctype.h>
-#include <linux/export.h>
 #include <linux/jhash.h>
 #include <linux/memblock.h>
 #include <linux/seq_file.h>
@@ -19,8 +16,8 @@
 #include <linux/sort.h>
 #include <linux/string_helpers.h>
 
-#include "luo_internal.h"
 #include "luo_seq.h"
+#include "luo_session.h"
 
 /* ---- states ---- */
 
@@ -41,12 +38,6 @@ static void luo_session_set_state(struct liveupdate_session *session,
 	WARN_ON_ONCE(!(luo_session_next_states[session->state] & BIT(state)));
 	/* Whom it is only told to takes no lock. */
 	WRITE_ONCE(session->state, state);
-}
-
-static enum luo_direction luo_session_direction(const struct liveupdate_session *session)
-{
-	return session->state == LUO_SESSION_OUTGOING ? LUO_OUTGOING :
-							LUO_INCOMING;
 }
 
 /* ---- tables ---- */
@@ -80,9 +71,17 @@ static int luo_session_cmp_name(struct rb_node *node, const struct rb_node *othe
 	return luo_session_cmp_name_key(&key, other);
 }
 
-static struct liveupdate_session *luo_session_find(struct luo *luo,
-						   enum luo_direction direction,
-						   const char *name)
+/**
+ * luo_session_find - Look a session up by its name.
+ * @luo:       Instance, locked.
+ * @direction: Whether it was made here or came in.
+ * @name:      Name.
+ *
+ * Return: the session or NULL.
+ */
+struct liveupdate_session *luo_session_find(struct luo *luo,
+					    enum luo_direction direction,
+					    const char *name)
 {
 	const struct luo_name_key key = { luo_name_hash(name), name };
 	struct rb_node *node;
@@ -178,7 +177,13 @@ struct liveupdate_session *luo_session_next(struct luo *luo, u64 seq)
 
 /* ---- records ---- */
 
-static struct luo_session_ser *luo_session_record(struct liveupdate_session *session)
+/**
+ * luo_session_record - Find what is handed over of a session.
+ * @session: Session that has a record; the instance is locked.
+ *
+ * Return: the record.
+ */
+struct luo_session_ser *luo_session_record(struct liveupdate_session *session)
 {
 	struct luo *luo = session->luo;
 
@@ -636,173 +641,4 @@ struct liveupdate_session *luo_session_lock_incoming(struct luo *luo,
 	mutex_unlock(&session->lock);
 	luo_session_put(session);
 	return ERR_PTR(err);
-}
-
-/* ---- reboot ---- */
-
-static bool luo_name_taken(struct luo *luo, const char *name)
-{
-	return luo_session_find(luo, LUO_OUTGOING, name) ||
-	       luo_session_find(luo, LUO_INCOMING, name);
-}
-
-/* What luo_session_rename() puts behind a name, and what it leaves of any. */
-#define LUO_SUFFIX_SIZE		sizeof("~4294967295")
-#define LUO_NAME_KEPT		(LUO_SESSION_NAME_LENGTH - LUO_SUFFIX_SIZE)
-
-/* No two sessions get the same @n, so names that are cut stay different. */
-static void luo_session_rename(struct liveupdate_session *session,
-			       unsigned int *n)
-{
-	char name[LUO_SESSION_NAME_LENGTH];
-	char suffix[LUO_SUFFIX_SIZE];
-
-	do {
-		size_t len = snprintf(suffix, sizeof(suffix), "~%u", ++*n);
-
-		snprintf(name, sizeof(name), "%.*s%s",
-			 (int)(sizeof(name) - 1 - len), session->name, suffix);
-	} while (luo_name_taken(session->luo, name));
-
-	luo_session_warn(session, "was never finished and is handed over as %*pE\n",
-			 (int)strlen(name), name);
-	strscpy_pad(luo_session_record(session)->name, name);
-}
-
-/**
- * liveupdate_session_name - Name of a session, for a handler to note.
- * @session: Session of the file operation that asks.
- *
- * Context: Any, while @session lives.
- * Return: the name; behind it zeros up to LUO_SESSION_NAME_LENGTH.
- */
-const char *liveupdate_session_name(const struct liveupdate_session *session)
-{
-	return session->name;
-}
-EXPORT_SYMBOL_GPL(liveupdate_session_name);
-
-/**
- * liveupdate_session_was - Say if a session may once have had a name.
- * @session: Session of the file operation that asks.
- * @name:    What liveupdate_session_name() said in a kernel before.
- *
- * A session that is handed over again may get another name: its own, cut if it
- * would be too long, and a tilde with a number. So one that was given a name like
- * that is taken for one that had the name before the tilde; and one whose name has
- * the greatest length, for one that had any which begins like it, and as far as at
- * least the first 52 bytes go.
- *
- * Context: Any, while @session lives.
- * Return: true if @name is its name, or was it before.
- */
-bool liveupdate_session_was(const struct liveupdate_session *session,
-			    const char *name)
-{
-	const char *now = session->name;
-	size_t len = strlen(now);
-	const bool cut = len == LUO_SESSION_NAME_LENGTH - 1;
-	size_t digits;
-
-	while (strncmp(now, name, len) ||
-	       (name[len] && !(cut && len >= LUO_NAME_KEPT))) {
-		/* Undo luo_session_rename(). */
-		for (digits = 0; digits < len && isdigit(now[len - 1 - digits]);)
-			digits++;
-		if (!digits || len < digits + 2 || now[len - 1 - digits] != '~')
-			return false;
-		len -= digits + 1;
-		/* What was cut may have ended in the middle of an older number. */
-		while (cut && len && now[len - 1] == '~')
-			len--;
-	}
-	return true;
-}
-EXPORT_SYMBOL_GPL(liveupdate_session_was);
-
-static void luo_sessions_choose_names(struct luo *luo)
-{
-	struct rb_node *node;
-	unsigned int n = 0;
-
-	guard(mutex)(&luo->lock);
-	if (!luo->count[LUO_OUTGOING].sessions || !luo->count[LUO_INCOMING].sessions)
-		return;
-
-	for (node = rb_first(&luo->by_name[LUO_INCOMING]); node; node = rb_next(node)) {
-		struct liveupdate_session *session =
-			rb_entry(node, struct liveupdate_session, by_name);
-
-		if (session->state != LUO_SESSION_DAMAGED &&
-		    luo_session_find(luo, LUO_OUTGOING, session->name))
-			luo_session_rename(session, &n);
-	}
-}
-
-static void luo_sessions_restore_names(struct luo *luo)
-{
-	struct rb_node *node;
-
-	guard(mutex)(&luo->lock);
-	for (node = rb_first(&luo->by_name[LUO_INCOMING]); node; node = rb_next(node)) {
-		struct liveupdate_session *session =
-			rb_entry(node, struct liveupdate_session, by_name);
-
-		if (session->state != LUO_SESSION_DAMAGED)
-			memcpy(luo_session_record(session)->name, session->name,
-			       sizeof(session->name));
-	}
-}
-
-/**
- * luo_sessions_carry - Make incoming sessions ready to be handed over again.
- * @luo: Instance, frozen.
- *
- * Costs nothing if no file was retrieved without being finished.
- *
- * Return: 0, or the first failure and nothing has changed.
- */
-int luo_sessions_carry(struct luo *luo)
-{
-	struct rb_node *node;
-	int err = 0;
-
-	luo_sessions_choose_names(luo);
-	if (!luo->retrieved_files)
-		return 0;
-
-	for (node = rb_first(&luo->by_seq); node && !err; node = rb_next(node)) {
-		struct liveupdate_session *session =
-			rb_entry(node, struct liveupdate_session, by_seq);
-
-		if (luo_session_direction(session) != LUO_INCOMING)
-			continue;
-		mutex_lock(&session->lock);
-		err = luo_file_set_carry(session);
-		mutex_unlock(&session->lock);
-	}
-	if (err)
-		luo_sessions_uncarry(luo);
-	return err;
-}
-
-/**
- * luo_sessions_uncarry - Undo luo_sessions_carry().
- * @luo: Instance, frozen.
- */
-void luo_sessions_uncarry(struct luo *luo)
-{
-	struct rb_node *node;
-
-	for (node = rb_last(&luo->by_seq); node; node = rb_prev(node)) {
-		struct liveupdate_session *session =
-			rb_entry(node, struct liveupdate_session, by_seq);
-
-		if (luo_session_direction(session) != LUO_INCOMING)
-			continue;
-		mutex_lock(&session->lock);
-		luo_file_set_uncarry(session);
-		mutex_unlock(&session->lock);
-	}
-	luo_sessions_restore_names(luo);
 }
