@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # What a kernel hands over to one like it is damaged where all starts: built-in code
-# is told so, and not that there was nothing; TAP on stdout, in four kernels. Needs
+# is told so, and not that there was nothing; TAP on stdout, in five kernels. Needs
 # luo_early.session=hurt on the kernel's command line.
 # shellcheck source=dev/guest/lib.sh disable=SC2119
 . /guest/lib.sh
@@ -21,7 +21,7 @@ says() { dmesg | grep -F "$1"; }
 
 case $stage in
 1)
-	echo "1..10"
+	echo "1..13"
 	ok "there is nothing at first" answers 2
 	kind=tree
 	;;
@@ -44,6 +44,13 @@ case $stage in
 	ok "root: sessions are lost" luo_damage check root
 	ok "root: built-in code is told of a loss" answers 74
 	ok "root: kernel is healthy" healthy
+	kind=scratch
+	;;
+5)
+	test=11
+	ok "scratch: sessions are lost" luo_damage check scratch
+	ok "scratch: built-in code is told of a loss" answers 74
+	ok "scratch: kernel is healthy" healthy
 	exit
 	;;
 esac

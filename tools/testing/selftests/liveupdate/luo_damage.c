@@ -25,7 +25,7 @@ static const char usage[] =
 	"Save two sessions; in the next kernel, check that nothing is gone but what\n"
 	"KIND says was damaged, which is done in the one kernel or in the other.\n"
 	"\n"
-	"Kinds: tree, blob, root, chain, block, count, handler, data, folios. Needs\n"
+	"Kinds: tree, scratch, blob, root, chain, block, count, handler, data, folios. Needs\n"
 	"/dev/mem of a kernel without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 if the\n"
 	"arguments make no sense.\n";
 
@@ -74,6 +74,45 @@ static void hurt_tree(__u64 pa, const unsigned char *page)
 	at = memmem(page, PAGE, "kho-v4", sizeof("kho-v4"));
 	if (at)
 		put(pa + (at - (const char *)page), "kho-v1", 6);
+}
+
+/* Of debugfs, which has a line for each scratch area. */
+static int read_scratch(const char *name, __u64 *numbers, int max)
+{
+	unsigned long long number;
+	char path[64];
+	int nr = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kho/out/%s", name);
+	f = fopen(path, "re");
+	if (!f)
+		die(path);
+	while (nr < max && fscanf(f, "%llx", &number) == 1)
+		numbers[nr++] = number;
+	fclose(f);
+	return nr;
+}
+
+/* The list of scratch areas that the loaded image is to find. */
+static void hurt_scratch(__u64 pa, const unsigned char *page)
+{
+	static __u64 addresses[16], sizes[16];
+	static int nr;
+	__u64 area[2];
+	int i;
+
+	if (!nr) {
+		nr = read_scratch("scratch_phys", addresses, 16);
+		if (read_scratch("scratch_len", sizes, 16) != nr || !nr)
+			die("scratch areas");
+	}
+	for (i = 0; i < nr; i++) {
+		memcpy(area, page + i * sizeof(area), sizeof(area));
+		if (area[0] != addresses[i] || area[1] != sizes[i])
+			return;
+	}
+	put_number(pa, addresses[0] + 1);
 }
 
 /* Of LUO's blob, in each tree: the name, and all that is said of it. */
@@ -150,6 +189,7 @@ static const struct kind {
 	int finish;
 } kinds[] = {
 	{ "tree", .page = hurt_tree, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "scratch", .page = hurt_scratch, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "blob", .page = hurt_blob, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "root", .page = hurt_root, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "chain", .record = hurt_chain, .hurt = -EBADMSG },
