@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A session goes through a kernel in which live update is off; TAP on stdout, in
-# three kernels.
+# A session goes through a kernel in which live update is off, or can't start with
+# fail_start= on the kernel's command line; TAP on stdout, in three kernels.
 # shellcheck source=dev/guest/lib.sh
 . /guest/lib.sh
 # shellcheck source=dev/guest/health.sh
@@ -42,5 +42,19 @@ case $stage in
 	;;
 esac
 cmdline=/tmp/cmdline
-sed "s/ liveupdate=[a-z]*/ liveupdate=$switch/" /proc/cmdline >$cmdline
+# shellcheck disable=SC2154 # set by the kernel
+if [ -z "$fail_start" ]; then
+	change="liveupdate=$switch"
+elif [ "$switch" = off ]; then
+	change="luo_early.fail_start=1"
+else
+	change="luo_early.fail_start=0"
+fi
+sed "s/ ${change%=*}=[a-z0-9]*/ $change/" /proc/cmdline >$cmdline
+[ "$stage" != 1 ] || {
+	load_next || fail "kexec did not load the next kernel"
+	drain
+	luo-vmm update
+	fail "the guest was not saved"
+}
 go_on

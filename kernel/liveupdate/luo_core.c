@@ -552,6 +552,7 @@ static int __init luo_boot(void)
 	err = luo_start(&luo_instance);
 	if (err) {
 		pr_err("off: %pe\n", ERR_PTR(err));
+		luo_hand_on();
 		return err;
 	}
 	static_branch_enable(&liveupdate_key);

@@ -7,14 +7,19 @@
  * loaded then, and for an FLB that nobody has. debugfs liveupdate_early has a
  * line for each level: LEVEL SESSION FILE VALUE FLB VALUE OTHER, errors and the
  * first words.
+ *
+ * With luo_early.fail_start=1 live update can't start: the first time that its root
+ * is to be handed over, memory is short.
  */
 
 #include <linux/debugfs.h>
 #include <linux/err.h>
+#include <linux/error-injection.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/kexec_handover.h>
+#include <linux/kprobes.h>
 #include <linux/liveupdate.h>
 #include <linux/moduleparam.h>
 #include <linux/seq_file.h>
@@ -141,6 +146,44 @@ static int __init ask_device(void)
 	return ask("device");
 }
 device_initcall(ask_device);
+
+/* ---- failure ---- */
+
+static bool fail_start;
+module_param(fail_start, bool, 0400);
+MODULE_PARM_DESC(fail_start, "do not let live update start");
+
+#if defined(CONFIG_KPROBES) && defined(CONFIG_FUNCTION_ERROR_INJECTION)
+
+static bool failed;
+
+static int fail_once(struct kprobe *probe, struct pt_regs *regs)
+{
+	const char *name = (const char *)regs_get_kernel_argument(regs, 0);
+
+	if (failed || strcmp(name, LUO_BLOB_NAME))
+		return 0;
+
+	failed = true;
+	regs_set_return_value(regs, -ENOMEM);
+	override_function_with_return(regs);
+	return 1;
+}
+NOKPROBE_SYMBOL(fail_once);
+
+static struct kprobe fail_probe = {
+	.symbol_name	= "kho_add_subtree",
+	.pre_handler	= fail_once,
+};
+
+/* Before live update starts. */
+static int __init luo_early_fail(void)
+{
+	return fail_start ? register_kprobe(&fail_probe) : 0;
+}
+core_initcall(luo_early_fail);
+
+#endif
 
 /* ---- answers ---- */
 
