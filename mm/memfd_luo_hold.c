@@ -61,13 +61,8 @@ int memfd_check_poison(struct memfd_luo *m)
 
 static bool memfd_must_check_place(void)
 {
-	int nid;
-
-	for_each_online_node(nid) {
-		if (populated_zone(&NODE_DATA(nid)->node_zones[ZONE_MOVABLE]))
-			return true;
-	}
-	return IS_ENABLED(CONFIG_CMA) && cma_area_count;
+	return kho_has_zone_movable() ||
+	       (IS_ENABLED(CONFIG_CMA) && cma_area_count);
 }
 
 /*

@@ -3,7 +3,7 @@
 # A machine takes files through an update, and is healthy after it. What is to be
 # kept, and how often, is said on the kernel's command line:
 #
-#	files=N size=MIB start=MIB	see luo_host --help
+#	files=N size=MIB start=MIB ballast=MIB	see luo_host --help
 #	updates=N			how many in a row (default: 1)
 #	next=WORD			for the command line of the next kernels
 #	want=FUNCTION,...		of this file: what has to hold in each kernel,
@@ -34,8 +34,10 @@ spans_nodes() {
 	[ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 512 ] && [ "$high" -ge 512 ]; }
 }
 has_1_gib_pages() { [ "$(cat /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages)" = 2 ]; }
-# What is added lies above 4 GiB.
-memory_was_added() { [ "$stage" -gt 1 ] || [ "$high" -ge 4096 ]; }
+# What is added lies above 4 GiB, or where added=MIB says.
+memory_was_added() { [ "$stage" -gt 1 ] || [ "$high" -ge "${added:-4096}" ]; }
+# Which the kernel itself can't use. Half of a GiB is more than it leaves.
+fills_zone_movable() { luo_host fill --size 512 >&2; }
 # What the page allocator does not give away is a part of the memory that it has. With
 # less than 512 MiB at boot, there are no huge pages to keep some for.
 wants_as_much_free() {
@@ -80,7 +82,7 @@ go_on_as_told() {
 }
 
 words=
-what="--files ${files:-4} --size ${size:-16} --start ${start:-0}"
+what="--files ${files:-4} --size ${size:-16} --start ${start:-0} --ballast ${ballast:-0}"
 if [ "$stage" -gt 1 ]; then
 	# shellcheck disable=SC2086
 	luo_host check $what || fail "kernel $stage: what was kept is not there"

@@ -31,6 +31,39 @@ bool kho_was_there_at_boot(unsigned long pfn)
 }
 
 /**
+ * kho_has_zone_movable - say if there is memory that is for movable pages only
+ *
+ * Context: Any.
+ * Return: true if a node has it.
+ */
+bool kho_has_zone_movable(void)
+{
+	int nid;
+
+	for_each_online_node(nid) {
+		if (populated_zone(&NODE_DATA(nid)->node_zones[ZONE_MOVABLE]))
+			return true;
+	}
+	return false;
+}
+
+/**
+ * kho_spare_scratch - keep out of scratch areas, where that costs no memory
+ * @gfp: how to allocate what may be preserved later
+ *
+ * Scratch areas are CMA, which is for movable pages only, as is ZONE_MOVABLE,
+ * which may be the larger part of a machine. What lies in either has to be moved
+ * before it is preserved.
+ *
+ * Context: Any.
+ * Return: @gfp, without __GFP_MOVABLE if there is no ZONE_MOVABLE.
+ */
+gfp_t kho_spare_scratch(gfp_t gfp)
+{
+	return kho_has_zone_movable() ? gfp : gfp & ~__GFP_MOVABLE;
+}
+
+/**
  * kho_folio_alloc - allocate memory that can be preserved
  * @gfp: GFP_KERNEL, with or without __GFP_ACCOUNT and __GFP_ZERO
  * @order: log2 of its size in pages

@@ -8,6 +8,8 @@
 struct folio;
 
 bool kho_was_there_at_boot(unsigned long pfn);
+bool kho_has_zone_movable(void);
+gfp_t kho_spare_scratch(gfp_t gfp);
 struct folio *kho_folio_alloc(gfp_t gfp, unsigned int order);
 
 #endif /* _LINUX_KHO_PLACE_H */

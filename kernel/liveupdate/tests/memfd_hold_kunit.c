@@ -6,6 +6,7 @@
 #include <kunit/test.h>
 #include <linux/fs.h>
 #include <linux/io.h>
+#include <linux/kho/place.h>
 #include <linux/kthread.h>
 #include <linux/memfd.h>
 #include <linux/mm.h>
@@ -51,7 +52,8 @@ static void expect_free(struct kunit *test, struct file *file)
 	KUNIT_EXPECT_FALSE(test, mapping_tagged(file->f_mapping, SHMEM_TAG_FILLED));
 	KUNIT_EXPECT_FALSE(test, mapping_unevictable(file->f_mapping));
 	KUNIT_EXPECT_EQ(test, mapping_gfp_mask(file->f_mapping),
-			liveupdate_enabled() ? GFP_HIGHUSER : GFP_HIGHUSER_MOVABLE);
+			liveupdate_enabled() ? kho_spare_scratch(GFP_HIGHUSER_MOVABLE) :
+			GFP_HIGHUSER_MOVABLE);
 }
 
 /* What preserve says of the owner is what retrieve asks for. */

@@ -14,21 +14,24 @@
 #define MIB	(1024 * 1024ll)
 #define PAGE	4096ll
 
-static long long size = 16 * MIB, start;
+static long long size = 16 * MIB, start, ballast;
 static int files = 1;
 
 static const char usage[] =
-	"Usage: luo_host keep|check [OPTION]...\n"
+	"Usage: luo_host keep|check|fill [OPTION]...\n"
 	"Put memfds into a session and stay in the background, or, in the next\n"
-	"kernel, take them out, check every byte and finish the session.\n"
+	"kernel, take them out, check every byte and finish the session. Or make and\n"
+	"fill them only.\n"
 	"\n"
 	"  --files N   how many (default: 1)\n"
 	"  --size MIB  content of each (default: 16)\n"
 	"  --start MIB where in the file it begins (default: 0)\n"
+	"  --ballast MIB\n"
+	"              of other memory in use while they are filled (default: 0)\n"
 	"  --help      print this\n"
 	"\n"
-	"keep prints the lowest and the highest MiB of memory that they use. Exit\n"
-	"status: 0, 1 if something failed, 2 if the arguments make no sense.\n";
+	"keep and fill print the lowest and the highest MiB of memory that they use at\n"
+	"first. Exit status: 0, 1 if something failed, 2 if the arguments make no sense.\n";
 
 static int fail(const char *what, long long err)
 {
@@ -55,35 +58,50 @@ static int add_frames(int fd, __u64 *low, __u64 *high)
 	return err;
 }
 
-static int keep_file(int session, int token, __u64 *low, __u64 *high)
+/* Where there are several nodes, the memory is of each by turns. */
+static int fill_files(int *fds)
 {
-	int fd = luo_memfd(start + size);
-	int err = fd < 0 ? fd : luo_fill(fd, start, size, token);
-
-	err = err ?: add_frames(fd, low, high);
-	return err ?: luo_preserve(session, fd, token);
-}
-
-/*
- * Who holds the session lives until the jump. Where there are several nodes, the
- * memory is of each by turns.
- */
-static int keep(int dev)
-{
-	int session = luo_create(dev, SESSION), token, err;
 	const unsigned long nodes = 0xff;
 	__u64 low = ~0ull, high = 0;
+	int i, err = 0;
+
+	syscall(SYS_set_mempolicy, MPOL_INTERLEAVE, &nodes, sizeof(nodes) * 8);
+	for (i = 0; i < files && !err; i++) {
+		fds[i] = luo_memfd(start + size);
+		err = fds[i] < 0 ? fds[i] : luo_fill(fds[i], start, size, i);
+		err = err ?: add_frames(fds[i], &low, &high);
+	}
+	if (err)
+		return fail("fill file", err);
+	printf("%llu %llu\n", low * PAGE / MIB, high * PAGE / MIB);
+	fflush(stdout);
+	return 0;
+}
+
+static int fill(int *fds)
+{
+	int fd = luo_memfd(ballast), err;
+
+	err = fd < 0 ? fd : luo_fill(fd, 0, ballast, files);
+	err = err ? fail("fill ballast", err) : fill_files(fds);
+	close(fd);
+	return err;
+}
+
+/* Who holds the session lives until the jump. */
+static int keep(int dev, int *fds)
+{
+	int session = luo_create(dev, SESSION), token, err;
 
 	if (session < 0)
 		return fail("create session", session);
-	syscall(SYS_set_mempolicy, MPOL_INTERLEAVE, &nodes, sizeof(nodes) * 8);
+	if (fill(fds))
+		return 1;
 	for (token = 0; token < files; token++) {
-		err = keep_file(session, token, &low, &high);
+		err = luo_preserve(session, fds[token], token);
 		if (err)
 			return fail("preserve file", err);
 	}
-	printf("%llu %llu\n", low * PAGE / MIB, high * PAGE / MIB);
-	fflush(stdout);
 	return daemon(0, 0) ? fail("daemon", -errno) : pause();
 }
 
@@ -119,6 +137,7 @@ static const struct option options[] = {
 	{ "files", required_argument, NULL, 'f' },
 	{ "size", required_argument, NULL, 's' },
 	{ "start", required_argument, NULL, 'a' },
+	{ "ballast", required_argument, NULL, 'b' },
 	{ "help", no_argument, NULL, 'h' },
 	{ }
 };
@@ -139,6 +158,9 @@ static int parse(int argc, char **argv)
 		case 'a':
 			start = atoi(optarg) * MIB;
 			break;
+		case 'b':
+			ballast = atoi(optarg) * MIB;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);
@@ -151,21 +173,25 @@ static int parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	bool keeps, checks;
-	int dev;
+	const char *verb;
+	int dev, *fds;
 
-	if (parse(argc, argv)) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	keeps = !strcmp(argv[optind], "keep");
-	checks = !strcmp(argv[optind], "check");
-	if (!keeps && !checks) {
-		fputs(usage, stderr);
-		return 2;
-	}
+	if (parse(argc, argv))
+		goto usage;
+	verb = argv[optind];
+	fds = calloc(files, sizeof(*fds));
+	if (!fds)
+		return fail("start", -ENOMEM);
+	if (!strcmp(verb, "fill"))
+		return fill(fds);
+	if (strcmp(verb, "keep") && strcmp(verb, "check"))
+		goto usage;
 	dev = luo_open();
 	if (dev < 0)
 		return fail(LUO_DEVICE, dev);
-	return keeps ? keep(dev) : check(dev);
+	return !strcmp(verb, "keep") ? keep(dev, fds) : check(dev);
+
+usage:
+	fputs(usage, stderr);
+	return 2;
 }
