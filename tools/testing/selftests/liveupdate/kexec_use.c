@@ -116,22 +116,29 @@ static void check_charged(const struct scenario *s)
 	run_apart(check_charge, s);
 }
 
-long long kernel_pages_of(const char *group)
+/* Of one of the group's files, each line of which is a word and a number. */
+static long long group_number(const char *group, const char *file, const char *word)
 {
-	long long kernel = -1, slab = -1, bytes;
-	char line[128];
+	char line[128], name[64];
+	long long number, found = -ENOENT;
 	FILE *f;
 
-	snprintf(line, sizeof(line), "%s/memory.stat", group);
+	snprintf(line, sizeof(line), "%s/%s", group, file);
 	f = fopen(line, "re");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "kernel %lld", &bytes) == 1)
-			kernel = bytes;
-		else if (sscanf(line, "slab %lld", &bytes) == 1)
-			slab = bytes;
+		if (sscanf(line, "%63s %lld", name, &number) == 2 && !strcmp(name, word))
+			found = number;
 	}
 	if (f)
 		fclose(f);
+	return found;
+}
+
+long long kernel_pages_of(const char *group)
+{
+	long long kernel = group_number(group, "memory.stat", "kernel");
+	long long slab = group_number(group, "memory.stat", "slab");
+
 	return kernel < 0 || slab < 0 ? -1 : (kernel - slab) / 4096;
 }
 
@@ -161,6 +168,53 @@ static void check_records_charge(const struct scenario *s)
 static void check_records_charged(const struct scenario *s)
 {
 	run_apart(check_records_charge, s);
+}
+
+/* ---- more than who preserves may have ---- */
+
+#define CAPPED_FILE	(160 * MIB)
+
+/*
+ * Room for some of the records of the file, but not for all. Each CPU may have up
+ * to 63 pages at hand that were charged before.
+ */
+static int cap_group(const char *group)
+{
+	char path[96], limit[32];
+	long long now;
+
+	snprintf(path, sizeof(path), "%s/memory.current", group);
+	now = luo_read_number(path);
+	if (now < 0)
+		return now;
+	snprintf(path, sizeof(path), "%s/memory.max", group);
+	snprintf(limit, sizeof(limit), "%lld", now + CAPPED_FILE / 4096 * 16 / 16);
+	return luo_write(path, limit);
+}
+
+static void check_capped(const struct scenario *s)
+{
+	char group[64], path[96];
+	int session = outgoing(s), fd;
+
+	CHECK_FD(session);
+	CHECK_OK(enter_cgroup(group));
+	fd = luo_filled_memfd(CAPPED_FILE, 6);
+	CHECK_FD(fd);
+	CHECK_OK(cap_group(group));
+	CHECK_EQ(-ENOMEM, luo_preserve(session, fd, 1));
+	CHECK_EQ(0, luo_count_files(session));
+	CHECK_EQ(0, group_number(group, "memory.events", "oom_kill"));
+
+	snprintf(path, sizeof(path), "%s/memory.max", group);
+	CHECK_OK(luo_write(path, "max"));
+	CHECK_OK(luo_verify(fd, 0, CAPPED_FILE, 6));
+	CHECK_OK(luo_preserve(session, fd, 1));
+}
+
+static void check_full_cgroup(const struct scenario *s)
+{
+	run_apart(check_capped, s);
 }
 
 /* ---- more than the RAM that is left over ---- */
@@ -226,6 +280,8 @@ const struct scenario use_scenarios[] = {
 	{ .name = "charged to who retrieves", .stage = { save_large, check_charged } },
 	{ .name = "records are charged to who makes them",
 	  .stage = { check_records_charged } },
+	{ .name = "a full memory cgroup refuses and kills nobody",
+	  .stage = { check_full_cgroup } },
 	{ .name = "full: a file larger than the RAM left over", .alone = true,
 	  .stage = { save_full, hand_full_on, check_full_without_overcommit } },
 	{ }
