@@ -12,16 +12,33 @@ OFF = {"off": "bench", "absent": "bench-nokho"}
 
 FILES = (1000, 2000, 4000, 8000, 16000, 32000)
 SMALL = {"files": FILES, "sessions": (2000, 4000), "pages": (65536, 131072), "scattered": (8192, 16384),
-         "huge": (65536, 131072), "many": (5000, 10000)}
+         "compacted": (8192, 16384), "huge": (65536, 131072), "many": (5000, 10000)}
 # What takes mainline hours.
 LARGE = {"scattered": (65536, 131072), "many": (50000, 100000)}
+
+
+# A host of 2 GiB; one that has 8 GiB more; one that has 7 GiB more, which are preserved.
+BOOT = ["nothing:0@2G", "nothing:0@10G", "pages:1835008@9G"]
+# Parts of all memory, in percent, and what is to be reached.
+SHARES = {"3G": ((50, 70, 85, 88), 85), "16G": ((50, 70, 92, 95), 92)}
+SHARE_FILES = (1, 9, 2000)
+
+
+def shares(memory, files):
+    return [f"share{files}:{percent}@{memory}" for percent in SHARES[memory][0]]
+
+
+def is_share(case):
+    return case.startswith("share")
 
 
 def names(counts):
     return [f"{name}:{n}" for name, list_of_n in counts.items() for n in list_of_n]
 
 
-CASES = {"mainline": ["nothing:0", *names(SMALL)], "series": ["nothing:0", *names(SMALL), *names(LARGE)],
+HOSTS = [*BOOT, *(case for memory in SHARES for files in SHARE_FILES for case in shares(memory, files))]
+CASES = {"mainline": ["nothing:0", *names(SMALL), *HOSTS],
+         "series": ["nothing:0", *names(SMALL), *names(LARGE), *HOSTS],
          "off": ["off:2000"], "absent": ["off:2000"]}
 
 # What is handed over for a memfd of one page: three pages and a record.
@@ -53,7 +70,8 @@ ROWS = [
     ("open, retrieve empty sessions", "sessions", 4000, "open and retrieve", False, "2 % of mainline's"),
     *((f"{phase}, per page {where}", name, n, phase, True, target)
       for name, where, n in (("pages", "of 512 MiB", 131072), ("scattered", "scattered", 16384),
-                             ("scattered", "scattered", 131072), ("huge", "in 2 MiB folios", 131072))
+                             ("scattered", "scattered", 131072), ("compacted", "after compaction", 16384),
+                             ("huge", "in 2 MiB folios", 131072))
       for phase, target in (("preserve", "250"), ("retrieve", "400"), ("blackout", "120"))),
     *((f"{phase}, per file of many", "many", n, phase, True, "linear")
       for phase in ("preserve", "retrieve", "blackout") for n in (10000, 100000)),
@@ -98,9 +116,43 @@ def aligned(lines):
     return [rule, text[0], rule, *text[1:], rule]
 
 
+def boot_lines(results):
+    """What a GiB of a host, and one of preserved memory, adds to the time it stands still."""
+    for kernel, title in KERNELS.items():
+        values = [results.get(kernel, {}).get("cases", {}).get(case, {}).get("blackout") for case in BOOT]
+        if all(values):
+            small, large, full = values
+            yield (f"{title}: a host stands still for {(large - small) / 8e6:,.1f} M with each GiB it has free, and "
+                   f"for {(full - small) / 7e6:,.2f} M with each that is preserved (goal: 1 M)")
+
+
+def scratch_lines(results):
+    """Where files lay before they were preserved."""
+    for kernel, title in KERNELS.items():
+        cases = results.get(kernel, {}).get("cases", {})
+        seen = [f"{case} {values['scratch']:,}" for case, values in sorted(cases.items()) if values.get("scratch")]
+        if any("scratch" in values for values in cases.values()):
+            yield f"{title}: pages that lay in scratch memory: {', '.join(seen) or 'none'}"
+
+
+def share_row(results, memory, files):
+    cells = [memory, f"{files:,}"]
+    for kernel in KERNELS:
+        cases = results.get(kernel, {}).get("cases", {})
+        seen = [cases[case]["share"] for case in shares(memory, files) if case in cases]
+        cells.append(f"{max(seen)} %" if seen else "-")
+    return cells + [f"{SHARES[memory][1]} %"]
+
+
+def share_table(results):
+    head = ["memory guests can have, of", "files", *KERNELS.values(), "goal"]
+    return aligned([head] + [share_row(results, memory, files) for memory in SHARES for files in SHARE_FILES])
+
+
 def tables(results):
     head = ["instructions", "n", KERNELS["mainline"], "growth", KERNELS["series"], "growth", "ratio", "goal"]
-    lines = aligned([head] + [row(results, *line) for line in ROWS])
+    lines = aligned([head] + [row(results, *line) for line in ROWS]) + share_table(results)
+    lines += [*boot_lines(results), *scratch_lines(results)]
     for kernel, title in KERNELS.items():
         values = results.get(kernel, {}).get("cases", {}).get("many:100000")
         if values:

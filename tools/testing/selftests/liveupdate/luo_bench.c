@@ -34,6 +34,7 @@ struct stamp {
 	__u64 preserve;
 	__u64 memory;
 	__u64 runs;
+	__u64 scratch;
 	__u64 load;
 };
 
@@ -41,8 +42,9 @@ struct bench {
 	const char *name;
 	const char *help;
 	void (*before)(const struct bench *b, __u64 n, struct stamp *stamp);
-	void (*after)(const struct bench *b, __u64 n);
+	void (*after)(const struct bench *b, __u64 n, const struct stamp *stamp);
 	__u64 in_session;		/* files */
+	__u64 files;			/* of "share" */
 };
 
 static int dev;
@@ -157,6 +159,18 @@ static __u64 count_runs(int fd, __u64 pages)
 	return runs;
 }
 
+/* ---- scratch memory ---- */
+
+/* How many pages of a file lie in it, 0 where the kernel does not tell. */
+static __u64 count_scratch(int fd, __u64 pages)
+{
+	__u64 *frames = page_frames(fd, pages);
+	long long found = luo_scratch_pages(frames, pages);
+
+	free(frames);
+	return found < 0 ? 0 : found;
+}
+
 static void check_huge(int fd, __u64 pages)
 {
 	__u64 *frames = page_frames(fd, pages), i;
@@ -229,6 +243,7 @@ static void files_before(const struct bench *b, __u64 n, struct stamp *stamp)
 	for (i = 0; i < n; i++) {
 		fds[i] = make_file(1);
 		write_page(fds[i], 0, i);
+		stamp->scratch += count_scratch(fds[i], 1);
 	}
 
 	memory = luo_free_memory();
@@ -245,7 +260,7 @@ static void files_before(const struct bench *b, __u64 n, struct stamp *stamp)
 	stamp->memory = memory - luo_free_memory();
 }
 
-static void files_after(const struct bench *b, __u64 n)
+static void files_after(const struct bench *b, __u64 n, const struct stamp *stamp)
 {
 	__u64 i, begin, sessions = session_count(b, n);
 	int *fds = malloc(n * sizeof(*fds));
@@ -283,7 +298,7 @@ static void sessions_before(const struct bench *b, __u64 n, struct stamp *stamp)
 	stamp->memory = memory - luo_free_memory();
 }
 
-static void sessions_after(const struct bench *b, __u64 n)
+static void sessions_after(const struct bench *b, __u64 n, const struct stamp *stamp)
 {
 	int *session = malloc(n * sizeof(*session));
 	__u64 i, begin;
@@ -306,6 +321,7 @@ static void preserve_big(int fd, __u64 n, struct stamp *stamp)
 	int session = create_session(0);
 	__u64 begin, memory;
 
+	stamp->scratch = count_scratch(fd, n);
 	memory = luo_free_memory();
 	begin = now();
 	ok(luo_preserve(session, fd, 0), "preserve");
@@ -325,20 +341,38 @@ static void pages_before(const struct bench *b, __u64 n, struct stamp *stamp)
 	preserve_big(fd, n, stamp);
 }
 
-/* Every other page belongs to a file that is not preserved. */
-static void scattered_before(const struct bench *b, __u64 n, struct stamp *stamp)
+/* A file no two pages of which stand side by side: what does is the other's. */
+static int make_scattered(__u64 n, int *other)
 {
-	int fd = make_file(n), other = make_file(n);
+	int fd = make_file(n);
 	__u64 i;
 
+	*other = make_file(n);
 	for (i = 0; i < n; i++) {
 		write_page(fd, i, i);
-		write_page(other, i, ~i);
+		write_page(*other, i, ~i);
 	}
+	return fd;
+}
+
+static void scattered_before(const struct bench *b, __u64 n, struct stamp *stamp)
+{
+	int other, fd = make_scattered(n, &other);
+
 	preserve_big(fd, n, stamp);
 	if (stamp->runs < n - n / 20)
 		die("%llu pages are in %llu pieces: not scattered",
 		    (unsigned long long)n, (unsigned long long)stamp->runs);
+}
+
+/* Compaction fills the end of memory, where scratch memory is as well. */
+static void compacted_before(const struct bench *b, __u64 n, struct stamp *stamp)
+{
+	int other, fd = make_scattered(n, &other);
+
+	close(other);
+	ok(luo_write("/proc/sys/vm/compact_memory", "1"), "compact_memory");
+	preserve_big(fd, n, stamp);
 }
 
 static void huge_before(const struct bench *b, __u64 n, struct stamp *stamp)
@@ -355,7 +389,7 @@ static void huge_before(const struct bench *b, __u64 n, struct stamp *stamp)
 	preserve_big(fd, n, stamp);
 }
 
-static void big_after(const struct bench *b, __u64 n)
+static void big_after(const struct bench *b, __u64 n, const struct stamp *stamp)
 {
 	int session, fd;
 	__u64 i, begin;
@@ -373,13 +407,59 @@ static void big_after(const struct bench *b, __u64 n)
 	report("finish", now() - begin);
 }
 
+/* ---- files that have n % of all memory ---- */
+
+static off_t share_size(const struct bench *b, __u64 percent, __u64 memory)
+{
+	return memory / 100 * percent / b->files / PAGE * PAGE;
+}
+
+/* What the kernel has not got is an answer. */
+static void __noreturn report_share(__u64 percent)
+{
+	report("share", percent);
+	switch_off(0);
+}
+
+static void share_before(const struct bench *b, __u64 percent, struct stamp *stamp)
+{
+	int session = create_session(0), fd;
+	struct sysinfo info;
+	__u64 i;
+
+	sysinfo(&info);
+	stamp->memory = info.totalram * info.mem_unit;
+	for (i = 0; i < b->files; i++) {
+		fd = luo_filled_memfd(share_size(b, percent, stamp->memory), i);
+		if (fd < 0 || luo_preserve(session, fd, i) < 0)
+			report_share(0);
+	}
+}
+
+static void share_after(const struct bench *b, __u64 percent,
+			const struct stamp *stamp)
+{
+	off_t size = share_size(b, percent, stamp->memory);
+	int session = retrieve_session(0), fd;
+	__u64 i;
+
+	for (i = 0; i < b->files; i++) {
+		fd = luo_retrieve_fd(session, i);
+		if (fd < 0)
+			report_share(0);
+		ok(luo_verify(fd, 0, size, i), "verify");
+	}
+	ok(luo_finish(session), "finish");
+	report_share(percent);
+}
+
 /* ---- the rest ---- */
 
 static void nothing_before(const struct bench *b, __u64 n, struct stamp *stamp)
 {
 }
 
-static void nothing_after(const struct bench *b, __u64 n)
+static void nothing_after(const struct bench *b, __u64 n, const struct stamp *stamp)
 {
 }
 
@@ -393,7 +473,13 @@ static const struct bench benches[] = {
 	  big_after },
 	{ "scattered", "one file of N pages, no two of which stand side by side",
 	  scattered_before, big_after },
+	{ "compacted", "the same, after compaction", compacted_before, big_after },
 	{ "huge", "one file of N pages in folios of 2 MiB", huge_before, big_after },
+	{ "share1", "one file with N % of all memory, until it can't be had",
+	  share_before, share_after, .files = 1 },
+	{ "share9", "nine files with as much", share_before, share_after, .files = 9 },
+	{ "share2000", "2,000 files with as much", share_before, share_after,
+	  .files = 2000 },
 	{ }
 };
 
@@ -489,8 +575,9 @@ static void run_after(const struct bench *b, __u64 n)
 	report("preserve", stamp.preserve);
 	report("memory", stamp.memory);
 	report("runs", stamp.runs);
+	report("scratch", stamp.scratch);
 	report("open", opened);
-	b->after(b, n);
+	b->after(b, n, &stamp);
 	ok(luo_finish(session), STAMP);
 	switch_off(0);
 }
@@ -523,6 +610,7 @@ static void set_up(void)
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	mount("dev", "/dev", "devtmpfs", 0, NULL);
+	mount("debug", "/sys/kernel/debug", "debugfs", 0, NULL);
 	fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || tcgetattr(fd, &mode))
 		die("/dev/ttyS1: %s", strerror(errno));

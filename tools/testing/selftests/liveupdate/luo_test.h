@@ -353,6 +353,27 @@ static inline void luo_sort_frames(__u64 *frames, size_t pages)
 	qsort(frames, pages, sizeof(*frames), luo_compare_frames);
 }
 
+/* How many of the page frames are in scratch memory, or -errno. */
+static inline long long luo_scratch_pages(const __u64 *frames, size_t pages)
+{
+	FILE *starts = fopen("/sys/kernel/debug/kho/out/scratch_phys", "re");
+	FILE *sizes = fopen("/sys/kernel/debug/kho/out/scratch_len", "re");
+	long long found = starts && sizes ? 0 : -ENOENT;
+	unsigned long long start, size;
+	size_t i;
+
+	while (found >= 0 && fscanf(starts, "%llx", &start) == 1 &&
+	       fscanf(sizes, "%llx", &size) == 1) {
+		for (i = 0; i < pages; i++)
+			found += frames[i] * 4096 - start < size;
+	}
+	if (starts)
+		fclose(starts);
+	if (sizes)
+		fclose(sizes);
+	return found;
+}
+
 static inline int luo_write(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
