@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # Each target is one program of dev/, which says more with --help.
 # BUILD=DIR   where everything is made (default: build)
-# CONFIG=debug, JOBS=N, T=PATTERN, AGAIN=1, LINUX=PATH: see README.md
+# CONFIG=debug, JOBS=N, T=PATTERN, AGAIN=1, LINUX=PATH, SUITE=NAME: see README.md
 
-export BUILD CONFIG CONFIG_FROM JOBS T AGAIN LINUX
+export BUILD CONFIG CONFIG_FROM JOBS T AGAIN LINUX SUITE
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -21,6 +21,9 @@ deb: deps tree  ## Debian packages of kernel and tools, in build/deb
 demo:           ## a VM survives an update of its host's kernel
 	@dev/deps demo
 	@dev/demo
+host: tree      ## a Debian host with guests of QEMU is updated by packages (root, long)
+	@dev/deps host
+	@dev/host
 test: deps      ## all suites (T=PATTERN: those that match; AGAIN=1: those that passed, too)
 	@dev/test
 hosts: deps     ## machines of many shapes, with those that take long
@@ -46,4 +49,4 @@ series-build: tree ## compile each patch of the series by itself
 clean:          ## remove build/
 	@dev/clean
 
-.PHONY: help deps tree refresh kernel deb demo test hosts coverage mutants hostile interop bench bench-plot shell series series-build clean
+.PHONY: help deps tree refresh kernel deb demo host test hosts coverage mutants hostile interop bench bench-plot shell series series-build clean
