@@ -379,6 +379,24 @@ static void page_of_zeros_is_nobodys_block(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, luo_test_page_is_previous(t, pa));
 }
 
+static void block_without_records_leads_nowhere(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_block_ser *none = luo_test_previous_page(t);
+	struct luo_block_ser *blocks[PREVIOUS_BLOCKS];
+	u64 pa = virt_to_phys(none);
+	struct luo_chain chain;
+
+	previous_blocks(test, blocks);
+	blocks[0]->next = pa;
+	none->next = virt_to_phys(blocks[1]);
+	chain_init(test, &chain, virt_to_phys(blocks[0]));
+	KUNIT_EXPECT_EQ(test, luo_chain_take_over(&chain, U64_MAX), -EBADMSG);
+	KUNIT_EXPECT_EQ(test, chain.count, PER_BLOCK);
+	KUNIT_EXPECT_TRUE(test, luo_test_page_is_previous(t, pa));
+	luo_chain_free(&chain);
+}
+
 static void chain_that_is_left_keeps_its_blocks(struct kunit *test)
 {
 	struct luo_test *t = luo_test_of(test);
@@ -601,6 +619,7 @@ static struct kunit_case luo_records_cases[] = {
 	KUNIT_CASE(chain_taken_over_is_a_chain_of_ours),
 	KUNIT_CASE(blocks_with_few_records_are_taken_over),
 	KUNIT_CASE_PARAM(page_of_zeros_is_nobodys_block, zeros_gen_params),
+	KUNIT_CASE(block_without_records_leads_nowhere),
 	KUNIT_CASE(chain_that_is_left_keeps_its_blocks),
 	KUNIT_CASE_PARAM(damaged_chain_ends_where_it_is_damaged, damage_gen_params),
 	KUNIT_CASE(first_address_may_be_nonsense),
