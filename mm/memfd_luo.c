@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) "memfd: " fmt
 
 #include <linux/fs.h>
+#include <linux/hugetlb.h>
 #include <linux/init.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
@@ -24,11 +25,12 @@ static_assert(MEMFD_EXT_SESSION_LENGTH == LUO_SESSION_NAME_LENGTH);
 static bool memfd_luo_can_preserve(struct liveupdate_file_handler *handler,
 				   struct file *file)
 {
-	return memfd_name(file);
+	return memfd_name(file) &&
+	       !(IS_ENABLED(CONFIG_LIVEUPDATE_HUGETLB) && is_file_hugepages(file));
 }
 
 /* The same for every file of the memfd, however it was opened. */
-static unsigned long memfd_luo_get_id(struct file *file)
+unsigned long memfd_luo_get_id(struct file *file)
 {
 	return (unsigned long)file_inode(file);
 }
@@ -64,7 +66,7 @@ static int memfd_save_header(struct memfd_luo *m)
 	struct memfd_ext_ser *ext = memfd_ext(m->ser);
 
 	m->ser->size = i_size_read(inode);
-	m->ser->seals = SHMEM_I(inode)->seals & MEMFD_LUO_SEALS;
+	m->ser->seals = *memfd_seals(inode) & MEMFD_LUO_SEALS;
 	ext->magic = MEMFD_EXT_MAGIC;
 	ext->version = MEMFD_EXT_VERSION;
 	memfd_save_late(m);
@@ -79,7 +81,8 @@ static int memfd_save(struct memfd_luo *m)
 	if (err)
 		return err;
 
-	err = memfd_limit(m);
+	/* Huge pages never leave memory, and who may have them was settled. */
+	err = m->huge ? 0 : memfd_limit(m);
 	if (!err)
 		err = memfd_save_header(m);
 	if (!err)
@@ -93,14 +96,12 @@ static int memfd_save(struct memfd_luo *m)
 	return err;
 }
 
-static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
+int memfd_preserve(struct liveupdate_file_op_args *args)
 {
 	const fmode_t rw = FMODE_READ | FMODE_WRITE;
 	struct memfd_luo *m;
 	int err;
 
-	if (!shmem_file(args->file))
-		return -EOPNOTSUPP;
 	if ((args->file->f_mode & rw) != rw)
 		return -EACCES;
 
@@ -109,6 +110,7 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 		return -ENOMEM;
 
 	m->file = args->file;
+	m->huge = is_file_hugepages(args->file);
 	m->ser = memfd_page_alloc();
 	if (IS_ERR(m->ser)) {
 		err = PTR_ERR(m->ser);
@@ -134,7 +136,12 @@ err_free:
 	return err;
 }
 
-static void memfd_luo_unpreserve(struct liveupdate_file_op_args *args)
+static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
+{
+	return shmem_file(args->file) ? memfd_preserve(args) : -EOPNOTSUPP;
+}
+
+void memfd_luo_unpreserve(struct liveupdate_file_op_args *args)
 {
 	struct memfd_luo *m = args->private_data;
 
@@ -144,7 +151,7 @@ static void memfd_luo_unpreserve(struct liveupdate_file_op_args *args)
 	kfree(m);
 }
 
-static int memfd_luo_freeze(struct liveupdate_file_op_args *args)
+int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 {
 	struct memfd_luo *m = args->private_data;
 	struct address_space *mapping = m->file->f_mapping;
@@ -163,7 +170,7 @@ static int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 	return err;
 }
 
-static void memfd_luo_unfreeze(struct liveupdate_file_op_args *args)
+void memfd_luo_unfreeze(struct liveupdate_file_op_args *args)
 {
 	struct memfd_luo *m = args->private_data;
 

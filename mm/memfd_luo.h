@@ -5,9 +5,12 @@
 #ifndef _MM_MEMFD_LUO_H
 #define _MM_MEMFD_LUO_H
 
+#include <linux/hugetlb.h>
 #include <linux/kho/abi/memfd.h>
 #include <linux/mm_types.h>
+#include <linux/shmem_fs.h>
 #include <linux/types.h>
+#include <uapi/linux/magic.h>
 
 struct address_space;
 struct file;
@@ -20,6 +23,9 @@ struct memfd_luo {
 	struct file *file;
 	struct memfd_ser *ser;
 	u64 pages;
+
+	/* It is on huge pages. */
+	bool huge;
 
 	/* Whose RLIMIT_MEMLOCK it counts against, or NULL, and by how many pages. */
 	struct user_struct *user;
@@ -51,11 +57,28 @@ static inline bool memfd_may_be_zeros(struct memfd_ser *ser)
 	return ser && memfd_ext(ser)->magic != MEMFD_EXT_MAGIC && !ser->nr_folios;
 }
 
+/* Seals, and the bits of SHMEM_SEAL_HELD and _FROZEN, of both kinds of memfds. */
+static inline unsigned int *memfd_seals(struct inode *inode)
+{
+#ifdef CONFIG_HUGETLBFS
+	if (inode->i_sb->s_magic == HUGETLBFS_MAGIC)
+		return &HUGETLBFS_I(inode)->seals;
+#endif
+	return &SHMEM_I(inode)->seals;
+}
+
 /* Pages that begin within the size, which is the same as below it. */
 static inline pgoff_t memfd_end(u64 size)
 {
 	return size ? ((size - 1) >> PAGE_SHIFT) + 1 : 0;
 }
+
+/* memfd_luo.c */
+unsigned long memfd_luo_get_id(struct file *file);
+int memfd_preserve(struct liveupdate_file_op_args *args);
+void memfd_luo_unpreserve(struct liveupdate_file_op_args *args);
+int memfd_luo_freeze(struct liveupdate_file_op_args *args);
+void memfd_luo_unfreeze(struct liveupdate_file_op_args *args);
 
 /* memfd_luo_records.c */
 void *memfd_page_alloc(void);
@@ -88,6 +111,16 @@ struct memfd_walk {
 
 int memfd_walk(struct memfd_walk *walk);
 
+/* hugetlb_luo_pool.c */
+#ifdef CONFIG_LIVEUPDATE_HUGETLB
+void hugetlb_pool_record(struct folio **folios, unsigned int nr, int sign);
+#else
+static inline void hugetlb_pool_record(struct folio **folios, unsigned int nr,
+				       int sign)
+{
+}
+#endif
+
 /* memfd_luo_hold.c */
 int memfd_hold(struct memfd_luo *m);
 void memfd_let_go(struct memfd_luo *m);
@@ -98,6 +131,12 @@ bool memfd_freeze_holes(struct address_space *mapping);
 void memfd_thaw_holes(struct address_space *mapping);
 
 /* memfd_luo_retrieve.c */
+int memfd_check_header(struct memfd_ser *ser,
+		       const struct liveupdate_file_op_args *args);
+bool memfd_record_ok(const struct memfd_ser *ser,
+		     const struct memfd_folio_ser *record, unsigned int order);
+struct file *memfd_make(struct memfd_ser *ser, unsigned int flags);
+void memfd_apply_seals(struct file *file, u32 seals);
 int memfd_luo_retrieve(struct liveupdate_file_op_args *args);
 void memfd_luo_finish(struct liveupdate_file_op_args *args);
 

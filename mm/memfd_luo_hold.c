@@ -86,25 +86,26 @@ static int memfd_lock_inode(struct inode *inode)
 int memfd_hold(struct memfd_luo *m)
 {
 	struct inode *inode = file_inode(m->file);
-	struct shmem_inode_info *info = SHMEM_I(inode);
 	struct address_space *mapping = inode->i_mapping;
+	unsigned int *seals = memfd_seals(inode);
 	int err;
 
 	err = memfd_lock_inode(inode);
 	if (err)
 		return err;
 
-	if (info->seals & SHMEM_SEAL_HELD) {
+	if (*seals & SHMEM_SEAL_HELD) {
 		err = -EBUSY;
-	} else if (info->seals & ~MEMFD_LUO_SEALS) {
+	} else if (*seals & ~MEMFD_LUO_SEALS) {
 		err = -EOPNOTSUPP;
 	} else {
 		m->poisoned = memfd_poisoned_pages();
 		m->check_place = memfd_must_check_place();
-		m->unevictable = mapping_unevictable(mapping);
-		memfd_set_unevictable(mapping, true);
+		m->unevictable = m->huge || mapping_unevictable(mapping);
+		if (!m->unevictable)
+			memfd_set_unevictable(mapping, true);
 		xa_lock_irq(&mapping->i_pages);
-		WRITE_ONCE(info->seals, info->seals | SHMEM_SEAL_HELD);
+		WRITE_ONCE(*seals, *seals | SHMEM_SEAL_HELD);
 		/* Folios that can't be moved do not come from scratch memory. */
 		m->gfp = mapping_gfp_mask(mapping);
 		memfd_set_gfp(mapping, m->gfp & ~__GFP_MOVABLE);
@@ -146,15 +147,15 @@ static void memfd_clear_tags(struct address_space *mapping)
 static bool memfd_end_hold(struct memfd_luo *m)
 {
 	struct inode *inode = file_inode(m->file);
-	struct shmem_inode_info *info = SHMEM_I(inode);
 	struct address_space *mapping = inode->i_mapping;
+	unsigned int *seals = memfd_seals(inode);
 	bool clean;
 
 	xa_lock_irq(&mapping->i_pages);
 	clean = !mapping_tagged(mapping, SHMEM_TAG_FILLED);
 	if (clean) {
 		memfd_set_gfp(mapping, m->gfp);
-		WRITE_ONCE(info->seals, info->seals & ~SHMEM_SEAL_HELD);
+		WRITE_ONCE(*seals, *seals & ~SHMEM_SEAL_HELD);
 	}
 	xa_unlock_irq(&mapping->i_pages);
 	return clean;
@@ -177,11 +178,11 @@ void memfd_let_go(struct memfd_luo *m)
 /* Returns true if folios were added that nobody recorded. */
 bool memfd_freeze_holes(struct address_space *mapping)
 {
-	struct shmem_inode_info *info = SHMEM_I(mapping->host);
+	unsigned int *seals = memfd_seals(mapping->host);
 	bool filled;
 
 	xa_lock_irq(&mapping->i_pages);
-	WRITE_ONCE(info->seals, info->seals | SHMEM_SEAL_FROZEN);
+	WRITE_ONCE(*seals, *seals | SHMEM_SEAL_FROZEN);
 	filled = mapping_tagged(mapping, SHMEM_TAG_FILLED);
 	xa_unlock_irq(&mapping->i_pages);
 	return filled;
@@ -189,14 +190,14 @@ bool memfd_freeze_holes(struct address_space *mapping)
 
 void memfd_thaw_holes(struct address_space *mapping)
 {
-	struct shmem_inode_info *info = SHMEM_I(mapping->host);
+	unsigned int *seals = memfd_seals(mapping->host);
 
 	xa_lock_irq(&mapping->i_pages);
-	WRITE_ONCE(info->seals, info->seals & ~SHMEM_SEAL_FROZEN);
+	WRITE_ONCE(*seals, *seals & ~SHMEM_SEAL_FROZEN);
 	xa_unlock_irq(&mapping->i_pages);
 
 	smp_mb(); /* pairs with prepare_to_wait() in wait_var_event_killable() */
-	wake_up_var(&info->seals);
+	wake_up_var(seals);
 }
 
 /* ---- walking ---- */
@@ -375,6 +376,16 @@ static int memfd_take_moved(struct memfd_luo *m, pgoff_t first, pgoff_t end,
 	return err;
 }
 
+/* The folio at @index, locked and with its content; a huge page has that anyway. */
+static int memfd_get_folio(struct inode *inode, pgoff_t index, struct folio **folio)
+{
+	if (!shmem_mapping(inode->i_mapping)) {
+		*folio = filemap_lock_folio(inode->i_mapping, index);
+		return PTR_ERR_OR_ZERO(*folio);
+	}
+	return shmem_get_folio(inode, index, 0, folio, SGP_NOALLOC);
+}
+
 /*
  * What is at @index is in swap, or not written since fallocate(): get it, and
  * in the latter case clear it.
@@ -386,7 +397,7 @@ static int memfd_take_careful(struct memfd_luo *m, pgoff_t index, bool tagged,
 	int err;
 
 	*next = index + 1;
-	err = shmem_get_folio(file_inode(m->file), index, 0, &folio, SGP_NOALLOC);
+	err = memfd_get_folio(file_inode(m->file), index, &folio);
 	/* A fallocate() that failed took it away again. */
 	if (err == -ENOENT)
 		return 0;

@@ -193,13 +193,16 @@ int memfd_record_all(struct memfd_luo *m, struct folio **folios,
 		err = kho_preserve_folios(folios + done, room);
 		if (err)
 			return done ?: err;
+		if (m->huge)
+			hugetlb_pool_record(folios + done, room, 1);
 		for (i = 0; i < room; i++)
 			memfd_record(m, folios[done++]);
 	}
 	return done;
 }
 
-static void memfd_forget_page(struct memfd_folio_ser *records, unsigned int nr)
+static void memfd_forget_page(struct memfd_luo *m, struct memfd_folio_ser *records,
+			      unsigned int nr)
 {
 	unsigned int i;
 
@@ -207,6 +210,8 @@ static void memfd_forget_page(struct memfd_folio_ser *records, unsigned int nr)
 		u64 pfn = records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK;
 		struct folio *folio = pfn_folio(pfn);
 
+		if (m->huge)
+			hugetlb_pool_record(&folio, 1, -1);
 		kho_unpreserve_folio(folio);
 		folio_put(folio);
 	}
@@ -226,7 +231,7 @@ void memfd_forget(struct memfd_luo *m)
 		chunk = phys_to_virt(area->first);
 		for (i = 0; i < KHO_VMALLOC_CHUNK_ENTRIES && chunk->phys[i]; i++) {
 			nr = min(left, RECORDS_PER_PAGE);
-			memfd_forget_page(phys_to_virt(chunk->phys[i]), nr);
+			memfd_forget_page(m, phys_to_virt(chunk->phys[i]), nr);
 			left -= nr;
 		}
 		area->first = chunk->next;

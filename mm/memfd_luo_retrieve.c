@@ -47,8 +47,8 @@ static bool memfd_owner_ok(const struct memfd_ext_ser *ext,
 	       liveupdate_session_was(args->session, ext->session);
 }
 
-static int memfd_check_header(struct memfd_ser *ser,
-			      const struct liveupdate_file_op_args *args)
+int memfd_check_header(struct memfd_ser *ser,
+		       const struct liveupdate_file_op_args *args)
 {
 	const struct memfd_ext_ser *ext = memfd_ext(ser);
 
@@ -67,9 +67,8 @@ static u64 memfd_record_pfn(const struct memfd_folio_ser *record)
 	return record->pfn_flags & MEMFD_FOLIO_PFN_MASK;
 }
 
-static bool memfd_record_ok(const struct memfd_ser *ser,
-			    const struct memfd_folio_ser *record,
-			    unsigned int order)
+bool memfd_record_ok(const struct memfd_ser *ser,
+		     const struct memfd_folio_ser *record, unsigned int order)
 {
 	const u64 known = MEMFD_FOLIO_PFN_MASK | MEMFD_FOLIO_DIRTY |
 			  MEMFD_FOLIO_UPTODATE;
@@ -266,7 +265,7 @@ static void memfd_apply_ext(struct inode *inode, const struct memfd_ext_ser *ext
 	inode->i_gid = make_kgid(&init_user_ns, ext->gid);
 }
 
-static struct file *memfd_make(struct memfd_ser *ser)
+struct file *memfd_make(struct memfd_ser *ser, unsigned int flags)
 {
 	const struct memfd_ext_ser *ext = memfd_ext(ser);
 	bool extended = ext->magic == MEMFD_EXT_MAGIC;
@@ -279,7 +278,7 @@ static struct file *memfd_make(struct memfd_ser *ser)
 		strscpy(name + MFD_NAME_PREFIX_LEN, ext->name,
 			sizeof(ext->name));
 
-	file = memfd_file_setup(name, 0);
+	file = memfd_file_setup(name, flags);
 	if (IS_ERR(file))
 		return file;
 
@@ -294,14 +293,12 @@ static struct file *memfd_make(struct memfd_ser *ser)
 }
 
 /* Not by fcntl()'s way: it would add what F_SEAL_EXEC implies there. */
-static void memfd_apply_seals(struct file *file, u32 seals)
+void memfd_apply_seals(struct file *file, u32 seals)
 {
-	struct inode *inode = file_inode(file);
-
 	/* Nobody has the file yet, so nobody has mapped it. */
 	if (seals & F_SEAL_WRITE)
 		WARN_ON_ONCE(mapping_deny_writable(file->f_mapping));
-	SHMEM_I(inode)->seals = seals;
+	*memfd_seals(file_inode(file)) = seals;
 }
 
 int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
@@ -321,7 +318,7 @@ int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
 		return err;
 
 	/* Too many files or no memory: it may be better next time. */
-	file = memfd_make(ser);
+	file = memfd_make(ser, 0);
 	if (IS_ERR(file))
 		return -ENOMEM;
 	err = shmem_adopt_begin(&adoption, file_inode(file), walk.pages);

@@ -3,7 +3,7 @@
 # A machine takes files through an update, and is healthy after it. What is to be
 # kept, and how often, is said on the kernel's command line:
 #
-#	files=N size=MIB start=MIB ballast=MIB	see luo_host --help
+#	files=N size=MIB start=MIB ballast=MIB huge=MIB	see luo_host --help
 #	updates=N			how many in a row (default: 1)
 #	next=WORD			for the command line of the next kernels
 #	want=FUNCTION,...		of this file: what has to hold in each kernel,
@@ -32,6 +32,16 @@ has_empty_node() { [ "$(cat $nodes/has_cpu $nodes/has_memory | xargs)" = "0-1 0"
 spans_nodes() {
 	[ "$(cat $nodes/has_memory)" = 0-1 ] || return
 	[ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 512 ] && [ "$high" -ge 512 ]; }
+}
+# hugepages= is a number or one for each node, in ascending order.
+has_asked_for_pages() {
+	local asked now
+	asked=$(sed 's/.*hugepages=\([0-9:,]*\).*/\1/' /proc/cmdline)
+	case $asked in
+	*:*) now=$(cat $nodes/node?/hugepages/hugepages-2048kB/nr_hugepages | awk '{ printf "%s%d:%d", (NR > 1 ? "," : ""), NR - 1, $1 }') ;;
+	*) now=$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages) ;;
+	esac
+	[ "$now" = "$asked" ] || { echo "huge pages: $asked asked for, $now are there" >&2; return 1; }
 }
 has_1_gib_pages() { [ "$(cat /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages)" = 2 ]; }
 # What is added lies above 4 GiB, or where added=MIB says.
@@ -82,8 +92,9 @@ go_on_as_told() {
 }
 
 words=
-what="--files ${files:-4} --size ${size:-16} --start ${start:-0} --ballast ${ballast:-0}"
+what="--files ${files:-4} --size ${size:-16} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}"
 if [ "$stage" -gt 1 ]; then
+	[ -z "$huge" ] || has_asked_for_pages || fail "kernel $stage: not so before files are retrieved"
 	# shellcheck disable=SC2086
 	luo_host check $what || fail "kernel $stage: what was kept is not there"
 fi

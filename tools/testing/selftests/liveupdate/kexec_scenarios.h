@@ -16,6 +16,7 @@
 struct scenario {
 	const char *name;
 	bool needs_module;
+	bool needs_huge_pages;
 	/* Takes most of the machine: run if it is asked for by --only. */
 	bool alone;
 	/* Holds where every other kernel is one of mainline, too. */
@@ -40,6 +41,7 @@ extern const struct scenario session_scenarios[];
 extern const struct scenario file_scenarios[];
 extern const struct scenario use_scenarios[];
 extern const struct scenario memory_scenarios[];
+extern const struct scenario huge_scenarios[];
 extern const struct scenario handler_scenarios[];
 extern const struct scenario driver_scenarios[];
 extern const struct scenario fault_scenarios[];

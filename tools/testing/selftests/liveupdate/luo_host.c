@@ -14,7 +14,7 @@
 #define MIB	(1024 * 1024ll)
 #define PAGE	4096ll
 
-static long long size = 16 * MIB, start, ballast;
+static long long size = 16 * MIB, start, ballast, huge;
 static int files = 1;
 
 static const char usage[] =
@@ -28,6 +28,7 @@ static const char usage[] =
 	"  --start MIB where in the file it begins (default: 0)\n"
 	"  --ballast MIB\n"
 	"              of other memory in use while they are filled (default: 0)\n"
+	"  --huge MIB  use huge pages of that size\n"
 	"  --help      print this\n"
 	"\n"
 	"keep and fill print the lowest and the highest MiB of memory that they use at\n"
@@ -58,6 +59,30 @@ static int add_frames(int fd, __u64 *low, __u64 *high)
 	return err;
 }
 
+static int make_file(void)
+{
+	unsigned int shift = __builtin_ctzll(huge);
+
+	return huge ? luo_memfd_flags("host", start + size, MFD_CLOEXEC | MFD_HUGETLB |
+				      shift << MAP_HUGE_SHIFT) :
+		      luo_memfd(start + size);
+}
+
+/* Huge pages can't be written by write(). */
+static int fill_file(int fd, int token)
+{
+	char *map;
+
+	if (!huge)
+		return luo_fill(fd, start, size, token);
+
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, start);
+	if (map == MAP_FAILED)
+		return -errno;
+	luo_pattern_bytes(token, start, map, size);
+	return munmap(map, size) ? -errno : 0;
+}
+
 /* Where there are several nodes, the memory is of each by turns. */
 static int fill_files(int *fds)
 {
@@ -67,8 +92,8 @@ static int fill_files(int *fds)
 
 	syscall(SYS_set_mempolicy, MPOL_INTERLEAVE, &nodes, sizeof(nodes) * 8);
 	for (i = 0; i < files && !err; i++) {
-		fds[i] = luo_memfd(start + size);
-		err = fds[i] < 0 ? fds[i] : luo_fill(fds[i], start, size, i);
+		fds[i] = make_file();
+		err = fds[i] < 0 ? fds[i] : fill_file(fds[i], i);
 		err = err ?: add_frames(fds[i], &low, &high);
 	}
 	if (err)
@@ -113,7 +138,7 @@ static int check_file(int session, int token)
 		return fd;
 	if (luo_size(fd) != start + size)
 		return -ERANGE;
-	if (start && lseek(fd, 0, SEEK_DATA) != start)
+	if (start && !huge && lseek(fd, 0, SEEK_DATA) != start)
 		return -EILSEQ;
 	return luo_verify(fd, start, size, token);
 }
@@ -138,6 +163,7 @@ static const struct option options[] = {
 	{ "size", required_argument, NULL, 's' },
 	{ "start", required_argument, NULL, 'a' },
 	{ "ballast", required_argument, NULL, 'b' },
+	{ "huge", required_argument, NULL, 'p' },
 	{ "help", no_argument, NULL, 'h' },
 	{ }
 };
@@ -160,6 +186,9 @@ static int parse(int argc, char **argv)
 			break;
 		case 'b':
 			ballast = atoi(optarg) * MIB;
+			break;
+		case 'p':
+			huge = atoi(optarg) * MIB;
 			break;
 		case 'h':
 			fputs(usage, stdout);

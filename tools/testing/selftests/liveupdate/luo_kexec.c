@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "kexec_scenarios.h"
+#include "luo_huge.h"
 
 int dev;
 int stage;
@@ -30,6 +31,7 @@ static const struct scenario *const tables[] = {
 	file_scenarios,
 	use_scenarios,
 	memory_scenarios,
+	huge_scenarios,
 	handler_scenarios,
 	driver_scenarios,
 	fault_scenarios,
@@ -215,10 +217,15 @@ static int count(const struct scenario *s, int number)
 
 static bool skipped(const struct scenario *s, int number)
 {
-	if (!s->needs_module || module_path)
-		return false;
-	printf("    ok %d %s # SKIP no --module\n", number, s->name);
-	return true;
+	const char *why = NULL;
+
+	if (s->needs_module && !module_path)
+		why = "no --module";
+	else if (s->needs_huge_pages && access(HUGE_POOL, F_OK))
+		why = "no huge pages";
+	if (why)
+		printf("    ok %d %s # SKIP %s\n", number, s->name, why);
+	return why;
 }
 
 static int run(const struct scenario *s, int number)

@@ -258,11 +258,6 @@ static int open_memfd_secret(int dev, int session)
 	return or_errno(syscall(SYS_memfd_secret, 0));
 }
 
-static int open_hugetlb(int dev, int session)
-{
-	return luo_memfd_flags("huge", 0, MFD_CLOEXEC | MFD_HUGETLB);
-}
-
 static int open_read_only(int dev, int session)
 {
 	return luo_reopen(luo_memfd(4096), O_RDONLY);
@@ -315,8 +310,6 @@ FIXTURE_VARIANT_ADD(foreign, proc) { open_proc, -ENOENT };
 FIXTURE_VARIANT_ADD(foreign, tmpfs) { open_tmpfs, -ENOENT };
 
 FIXTURE_VARIANT_ADD(foreign, memfd_secret) { open_memfd_secret, -ENOENT };
-
-FIXTURE_VARIANT_ADD(foreign, hugetlb) { open_hugetlb, -EOPNOTSUPP };
 
 FIXTURE_VARIANT_ADD(foreign, read_only) { open_read_only, -EACCES };
 

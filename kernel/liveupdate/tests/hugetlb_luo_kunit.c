@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The new kernel's side of the handler of memfds on huge pages:
+ * mm/hugetlb_luo_retrieve.c, and what the pool knows of it.
+ *
+ * What a previous kernel might have left is made from pages that are marked as
+ * if they waited to be restored.
+ */
+
+#include <kunit/test.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/hugetlb.h>
+#include <linux/hugetlb_luo.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/kho/abi/memfd_hugepages.h>
+
+#include "../../kexec_handover_internal.h"
+#include "memfd_test.h"
+
+#define ORDER		HUGETLB_PAGE_ORDER
+#define RECORD_FLAGS	(MEMFD_FOLIO_DIRTY | MEMFD_FOLIO_UPTODATE)
+#define PAGES		4
+#define MAX_BLOCKS	8
+
+/* What the pool says of itself. */
+struct pool {
+	unsigned long total, free, reserved, surplus;
+};
+
+/* A handle that is valid until a test damages it, and all that belongs to it. */
+struct huge {
+	struct kunit *test;
+	struct memfd_hugepages_ser *ser;
+	struct kho_vmalloc_chunk *chunk;
+	struct memfd_folio_ser *records;
+	struct memfd_hugepages_range_ser *ranges;
+	void *blocks[MAX_BLOCKS];
+	unsigned int nr_blocks;
+	struct pool before;
+};
+
+static struct hstate *hstate(void)
+{
+	return size_to_hstate(PAGE_SIZE << ORDER);
+}
+
+static struct pool pool_now(void)
+{
+	const struct hstate *h = hstate();
+
+	return (struct pool) {
+		.total = h->nr_huge_pages,
+		.free = h->free_huge_pages,
+		.reserved = h->resv_huge_pages,
+		.surplus = h->surplus_huge_pages,
+	};
+}
+
+static void expect_pool_has(struct huge *h, long total, long free, long surplus)
+{
+	struct pool now = pool_now();
+
+	KUNIT_EXPECT_EQ(h->test, now.total, h->before.total + total);
+	KUNIT_EXPECT_EQ(h->test, now.free, h->before.free + free);
+	KUNIT_EXPECT_EQ(h->test, now.reserved, h->before.reserved);
+	KUNIT_EXPECT_EQ(h->test, now.surplus, h->before.surplus + surplus);
+}
+
+static void expect_pool(struct huge *h, long used)
+{
+	expect_pool_has(h, used, 0, used);
+}
+
+static void block_free(void *block)
+{
+	int order = kho_block_order(virt_to_phys(block));
+	struct page *page = virt_to_page(block);
+
+	/* Whoever restored it has freed it. */
+	if (order < 0)
+		return;
+	kho_unmark_block(page);
+	adjust_managed_page_count(page, 1L << order);
+	__free_pages(page, order);
+}
+
+static void *block_new(struct huge *h, unsigned int order)
+{
+	struct page *page = alloc_pages(GFP_KERNEL | __GFP_ZERO, order);
+
+	KUNIT_ASSERT_NOT_NULL(h->test, page);
+	KUNIT_ASSERT_LT(h->test, h->nr_blocks, MAX_BLOCKS);
+	/* It becomes the page allocator's again when it is restored. */
+	adjust_managed_page_count(page, -(1L << order));
+	kho_mark_block(page, order);
+	KUNIT_ASSERT_EQ(h->test, 0, kunit_add_action_or_reset(h->test, block_free,
+							      page_address(page)));
+	h->blocks[h->nr_blocks++] = page_address(page);
+	return page_address(page);
+}
+
+static unsigned int blocks_left(const struct huge *h)
+{
+	unsigned int i, left = 0;
+
+	for (i = 0; i < h->nr_blocks; i++)
+		left += kho_block_order(virt_to_phys(h->blocks[i])) >= 0;
+	return left;
+}
+
+static void add_folio(struct huge *h, unsigned int index)
+{
+	void *folio = block_new(h, ORDER);
+
+	memset(folio, content_of(index), PAGE_SIZE << ORDER);
+	h->records[h->ser->memfd.nr_folios++] = (struct memfd_folio_ser) {
+		.pfn_flags = PHYS_PFN(virt_to_phys(folio)) | RECORD_FLAGS,
+		.index = (u64)index << ORDER,
+	};
+}
+
+/* Huge pages 0 and 2 of four; only these are reserved. */
+static struct huge *huge_new(struct kunit *test)
+{
+	struct huge *h = kunit_kzalloc(test, sizeof(*h), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, h);
+	h->test = test;
+	h->before = pool_now();
+	h->ser = block_new(h, 0);
+	h->chunk = block_new(h, 0);
+	h->records = block_new(h, 0);
+	h->ranges = block_new(h, 0);
+
+	h->ser->order = ORDER;
+	h->ser->memfd.size = PAGES * (PAGE_SIZE << ORDER);
+	h->ser->memfd.pos = 12345;
+	h->ser->memfd.seals = F_SEAL_SEAL | F_SEAL_GROW;
+	h->ser->memfd.folios.first = virt_to_phys(h->chunk);
+	h->ser->memfd.folios.total_pages = 1;
+	h->ser->memfd.folios.flags = KHO_VMALLOC_ALLOC;
+	h->chunk->phys[0] = virt_to_phys(h->records);
+	h->ser->ext.magic = MEMFD_EXT_MAGIC;
+	h->ser->ext.version = MEMFD_EXT_VERSION;
+	h->ser->ext.mode = 0640;
+	strscpy(h->ser->ext.name, "guest");
+	h->ser->ext.token = MEMFD_TEST_TOKEN;
+	strscpy(h->ser->ext.session, memfd_test_session.name);
+	h->ser->ranges = virt_to_phys(h->ranges);
+	h->ser->nr_ranges = 2;
+	h->ranges[0] = (struct memfd_hugepages_range_ser) { .from = 0, .to = 1 };
+	h->ranges[1] = (struct memfd_hugepages_range_ser) { .from = 2, .to = 3 };
+	add_folio(h, 0);
+	add_folio(h, 2);
+	return h;
+}
+
+/* ---- the handler ---- */
+
+static const struct liveupdate_file_ops *huge_ops(void)
+{
+	struct liveupdate_file_handler *fh;
+
+	guard(rwsem_read)(&luo_get()->handlers_lock);
+	list_for_each_entry(fh, &luo_get()->handlers, node) {
+		if (!strcmp(fh->compatible, MEMFD_HUGEPAGES_FORMAT))
+			return fh->ops;
+	}
+	return NULL;
+}
+
+static int hugetlb_luo_test_init(struct kunit *test)
+{
+	if (!liveupdate_enabled())
+		kunit_skip(test, "needs kho=on liveupdate=on");
+	if (!huge_ops() || !size_to_hstate(PAGE_SIZE << ORDER))
+		kunit_skip(test, "needs LIVEUPDATE_HUGETLB and a CPU with huge pages");
+	return 0;
+}
+
+static int retrieve(struct huge *h, struct file **file)
+{
+	struct liveupdate_file_op_args args = memfd_args_at(virt_to_phys(h->ser));
+	int err = huge_ops()->retrieve(&args);
+
+	*file = args.file;
+	return err;
+}
+
+static void finish(struct huge *h)
+{
+	struct liveupdate_file_op_args args = memfd_args_at(virt_to_phys(h->ser));
+
+	huge_ops()->finish(&args);
+}
+
+/* ---- valid handles ---- */
+
+/* The first and the last byte of each huge page. */
+static void expect_content(struct huge *h, struct file *file)
+{
+	u8 byte;
+	u64 i;
+
+	for (i = 0; i < 2 * PAGES; i++) {
+		loff_t pos = (i + 1) / 2 * (PAGE_SIZE << ORDER) - (i & 1);
+		u8 wanted = i / 2 & 1 ? 0 : content_of(i / 2);
+
+		KUNIT_ASSERT_EQ(h->test, kernel_read(file, &byte, 1, &pos), 1);
+		KUNIT_EXPECT_EQ_MSG(h->test, byte, wanted, "end %llu", i);
+	}
+}
+
+static void file_is_as_it_was_and_so_is_the_pool_after_it(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	struct inode *inode;
+	struct file *file;
+
+	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+	inode = file_inode(file);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	expect_content(h, file);
+	KUNIT_EXPECT_EQ(test, i_size_read(inode), PAGES * (PAGE_SIZE << ORDER));
+	KUNIT_EXPECT_EQ(test, inode->i_blocks, 2 * (PAGE_SIZE << ORDER) / 512);
+	KUNIT_EXPECT_EQ(test, file->f_pos, 12345);
+	KUNIT_EXPECT_EQ(test, HUGETLBFS_I(inode)->seals, F_SEAL_SEAL | F_SEAL_GROW);
+	KUNIT_EXPECT_EQ(test, inode->i_mode, S_IFREG | 0640);
+	expect_pool(h, 2);
+
+	memfd_put_file(file);
+	expect_pool(h, 0);
+}
+
+/* There is no pool, so holes can't be reserved: an admin may mend that. */
+static void reservation_that_cant_be_had_changes_nothing(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	struct file *file;
+
+	if (h->before.total)
+		kunit_skip(test, "there are huge pages");
+	h->ranges[1].to = PAGES;
+	KUNIT_EXPECT_EQ(test, retrieve(h, &file), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+	flush_delayed_fput();
+	expect_pool(h, 0);
+
+	h->ranges[1].to = 3;
+	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+	memfd_put_file(file);
+	expect_pool(h, 0);
+}
+
+static void finish_frees_what_nobody_retrieved(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+
+	finish(h);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	expect_pool(h, 0);
+}
+
+/* ---- pools that know what they will get ---- */
+
+static void *folio_of(struct huge *h, unsigned int i)
+{
+	return phys_to_virt(PFN_PHYS(h->records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK));
+}
+
+static void tell_pool(struct huge *h)
+{
+	unsigned int i;
+
+	for (i = 0; i < h->ser->memfd.nr_folios; i++)
+		hugetlb_expect(hstate(), page_to_nid(virt_to_page(folio_of(h, i))), 1);
+	hugetlb_settle_expected(hstate());
+}
+
+static void pages_that_were_not_asked_for_are_counted_until_they_go(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	struct file *file;
+
+	tell_pool(h);
+	expect_pool(h, 2);
+	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+	expect_pool(h, 2);
+	memfd_put_file(file);
+	expect_pool(h, 0);
+}
+
+static void pages_that_were_not_asked_for_are_given_back(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+
+	tell_pool(h);
+	finish(h);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	expect_pool(h, 0);
+}
+
+static void leave_pool(void *folio)
+{
+	/* What was asked for becomes less by that. */
+	WARN_ON_ONCE(dissolve_free_hugetlb_folio(virt_to_folio(folio)));
+}
+
+static void pages_that_were_asked_for_stay(struct kunit *test, bool retrieved)
+{
+	struct huge *h = huge_new(test);
+	void *folios[] = { folio_of(h, 0), folio_of(h, 1) };
+	struct file *file;
+
+	hstate()->max_huge_pages += 2;
+	tell_pool(h);
+	expect_pool_has(h, 2, 0, 0);
+	if (retrieved) {
+		KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+		expect_pool_has(h, 2, 0, 0);
+		memfd_put_file(file);
+	} else {
+		finish(h);
+	}
+	expect_pool_has(h, 2, 2, 0);
+	leave_pool(folios[0]);
+	leave_pool(folios[1]);
+	expect_pool(h, 0);
+}
+
+static void pages_of_a_file_that_is_closed_stay(struct kunit *test)
+{
+	pages_that_were_asked_for_stay(test, true);
+}
+
+static void pages_of_a_file_that_nobody_retrieves_stay(struct kunit *test)
+{
+	pages_that_were_asked_for_stay(test, false);
+}
+
+/* ---- damage ---- */
+
+struct damage {
+	const char *name;
+	void (*damage)(struct huge *h);
+	int err;
+};
+
+static void order_is_zero(struct huge *h)
+{
+	h->ser->order = 0;
+}
+
+static void order_is_another(struct huge *h)
+{
+	h->ser->order = ORDER - 1;
+}
+
+static void order_is_nonsense(struct huge *h)
+{
+	h->ser->order = 64;
+}
+
+static void order_is_of_another_kernel(struct huge *h)
+{
+	h->ser->order = MAX_PAGE_ORDER + 1;
+}
+
+static void no_extension(struct huge *h)
+{
+	h->ser->ext.magic = 0;
+}
+
+static void other_token(struct huge *h)
+{
+	h->ser->ext.token++;
+}
+
+static void size_is_too_small(struct huge *h)
+{
+	h->ser->memfd.size = PAGE_SIZE << ORDER;
+}
+
+static void more_records_than_pages(struct huge *h)
+{
+	h->ser->memfd.nr_folios = PAGES + 1;
+}
+
+static void more_records_than_there_are(struct huge *h)
+{
+	h->ser->memfd.nr_folios = PAGES;
+}
+
+static void records_without_number(struct huge *h)
+{
+	h->ser->memfd.nr_folios = U64_MAX;
+}
+
+static void record_without_page(struct huge *h)
+{
+	h->records[1].pfn_flags = RECORD_FLAGS;
+}
+
+static void record_of_a_small_page(struct huge *h)
+{
+	h->records[1].pfn_flags = PHYS_PFN(virt_to_phys(h->ranges)) | RECORD_FLAGS;
+}
+
+static void unknown_flag(struct huge *h)
+{
+	h->records[0].pfn_flags |= BIT_ULL(63);
+}
+
+static void index_is_crooked(struct huge *h)
+{
+	h->records[1].index++;
+}
+
+static void index_comes_twice(struct huge *h)
+{
+	h->records[1].index = 0;
+}
+
+static void ranges_are_nowhere(struct huge *h)
+{
+	h->ser->ranges = 0;
+}
+
+static void ranges_without_number(struct huge *h)
+{
+	h->ser->nr_ranges = 0;
+}
+
+static void more_ranges_than_fit(struct huge *h)
+{
+	h->ser->nr_ranges = 4096 / 16 + 1;
+}
+
+static void range_beyond_the_end(struct huge *h)
+{
+	h->ranges[1].to = PAGES + 1;
+}
+
+static void range_is_empty(struct huge *h)
+{
+	h->ranges[0].to = 0;
+}
+
+static void ranges_overlap(struct huge *h)
+{
+	h->ranges[0].to = 3;
+}
+
+static void seal_is_unknown(struct huge *h)
+{
+	h->ser->memfd.seals = BIT(20);
+}
+
+#define DAMAGE(_what, _err)	{ #_what, _what, _err }
+
+static const struct damage damages[] = {
+	DAMAGE(order_is_zero, -EBADMSG),
+	DAMAGE(order_is_another, -EBADMSG),
+	DAMAGE(order_is_nonsense, -EBADMSG),
+	DAMAGE(order_is_of_another_kernel, -EOPNOTSUPP),
+	DAMAGE(no_extension, -EBADMSG),
+	DAMAGE(other_token, -EBADMSG),
+	DAMAGE(size_is_too_small, -EBADMSG),
+	DAMAGE(more_records_than_pages, -EBADMSG),
+	DAMAGE(more_records_than_there_are, -EBADMSG),
+	DAMAGE(records_without_number, -EBADMSG),
+	DAMAGE(record_without_page, -EBADMSG),
+	DAMAGE(record_of_a_small_page, -EBADMSG),
+	DAMAGE(unknown_flag, -EBADMSG),
+	DAMAGE(index_is_crooked, -EBADMSG),
+	DAMAGE(index_comes_twice, -EBADMSG),
+	DAMAGE(ranges_are_nowhere, -EBADMSG),
+	DAMAGE(ranges_without_number, -EBADMSG),
+	DAMAGE(more_ranges_than_fit, -EBADMSG),
+	DAMAGE(range_beyond_the_end, -EBADMSG),
+	DAMAGE(range_is_empty, -EBADMSG),
+	DAMAGE(ranges_overlap, -EBADMSG),
+	DAMAGE(seal_is_unknown, -EOPNOTSUPP),
+};
+
+KUNIT_ARRAY_PARAM_DESC(damage, damages, name);
+
+static void damaged_handle_is_refused_and_nothing_is_used(struct kunit *test)
+{
+	const struct damage *d = test->param_value;
+	struct huge *h = huge_new(test);
+	struct file *file;
+
+	d->damage(h);
+	KUNIT_EXPECT_EQ(test, retrieve(h, &file), d->err);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+	flush_delayed_fput();
+	expect_pool(h, 0);
+}
+
+/* A page may be named twice unseen until the second is to be restored. */
+static void folio_that_comes_twice_costs_the_file_and_nothing_else(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	struct file *file;
+
+	h->records[1].pfn_flags = h->records[0].pfn_flags;
+	KUNIT_EXPECT_EQ(test, retrieve(h, &file), -EBADMSG);
+	flush_delayed_fput();
+	/* The one that no record names is not ours to free. */
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 1);
+	expect_pool(h, 0);
+}
+
+static void finish_frees_nothing_that_is_damaged(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+
+	h->records[0].index++;
+	finish(h);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+}
+
+/* Another kernel's, but what is there is known. */
+static void finish_frees_what_only_another_kernel_could_retrieve(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+
+	seal_is_unknown(h);
+	finish(h);
+	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+}
+
+static struct kunit_case hugetlb_luo_cases[] = {
+	KUNIT_CASE(file_is_as_it_was_and_so_is_the_pool_after_it),
+	KUNIT_CASE(reservation_that_cant_be_had_changes_nothing),
+	KUNIT_CASE(finish_frees_what_nobody_retrieved),
+	KUNIT_CASE(pages_that_were_not_asked_for_are_counted_until_they_go),
+	KUNIT_CASE(pages_that_were_not_asked_for_are_given_back),
+	KUNIT_CASE(pages_of_a_file_that_is_closed_stay),
+	KUNIT_CASE(pages_of_a_file_that_nobody_retrieves_stay),
+	KUNIT_CASE_PARAM(damaged_handle_is_refused_and_nothing_is_used,
+			 damage_gen_params),
+	KUNIT_CASE(folio_that_comes_twice_costs_the_file_and_nothing_else),
+	KUNIT_CASE(finish_frees_nothing_that_is_damaged),
+	KUNIT_CASE(finish_frees_what_only_another_kernel_could_retrieve),
+	{}
+};
+
+static struct kunit_suite hugetlb_luo_suite = {
+	.name = "hugetlb_luo",
+	.init = hugetlb_luo_test_init,
+	.test_cases = hugetlb_luo_cases,
+};
+
+kunit_test_suite(hugetlb_luo_suite);

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Make a memfd on huge pages again from what another kernel left of it.
+ *
+ * The records are checked and copied first. So what is done with them does not
+ * depend on what becomes of the originals, which a damaged record may name for
+ * another file, too.
+ */
+
+#define pr_fmt(fmt) "hugetlb: " fmt
+
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/hugetlb_luo.h>
+#include <linux/kexec_handover.h>
+#include <linux/kho/abi/memfd_hugepages.h>
+#include <linux/liveupdate.h>
+#include <linux/memblock.h>
+#include <linux/pagevec.h>
+#include <linux/printk.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <uapi/linux/memfd.h>
+
+#include "hugetlb_luo.h"
+#include "memfd_luo.h"
+
+/* A folio, and the number of its huge page in the file. */
+struct hugetlb_record {
+	phys_addr_t phys;
+	unsigned long index;
+};
+
+/* A file that came in, and copies of what was checked. */
+struct hugetlb_incoming {
+	struct memfd_hugepages_ser *ser;
+	struct memfd_walk walk;
+	unsigned int order;
+	unsigned long end;	/* huge pages that begin within the size */
+	struct hugetlb_record *records;
+	unsigned long nr;
+	struct memfd_hugepages_range_ser *ranges;
+	unsigned long nr_ranges;
+};
+
+/* ---- checking ---- */
+
+static void hugetlb_incoming_free(struct hugetlb_incoming *in)
+{
+	kvfree(in->records);
+	kvfree(in->ranges);
+}
+
+static int hugetlb_visit_check(struct memfd_walk *walk,
+			       const struct memfd_folio_ser *records,
+			       unsigned int nr)
+{
+	struct hugetlb_incoming *in = container_of(walk, struct hugetlb_incoming, walk);
+	const unsigned int order = in->order;
+	phys_addr_t phys[PAGEVEC_SIZE];
+	u8 orders[PAGEVEC_SIZE];
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		phys[i] = PFN_PHYS(records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK);
+	if (kho_block_orders(phys, nr, orders) < nr)
+		return -EBADMSG;
+
+	for (i = 0; i < nr; i++) {
+		if (orders[i] != order || !memfd_record_ok(walk->ser, &records[i], order))
+			return -EBADMSG;
+		in->records[in->nr++] = (struct hugetlb_record) {
+			.phys = phys[i],
+			.index = records[i].index >> order,
+		};
+	}
+	return 0;
+}
+
+static int hugetlb_copy_records(struct hugetlb_incoming *in, gfp_t gfp)
+{
+	u64 max = min(in->end, max_pfn >> in->order);
+	u64 nr = in->ser->memfd.nr_folios;
+
+	/* Each has a place of its own, in the file and in memory. */
+	if (nr > max)
+		return -EBADMSG;
+
+	in->records = kvmalloc_array(max(nr, 1), sizeof(*in->records), gfp);
+	if (!in->records)
+		return -ENOMEM;
+
+	in->walk.ser = &in->ser->memfd;
+	in->walk.visit = hugetlb_visit_check;
+	return memfd_walk(&in->walk);
+}
+
+static bool hugetlb_ranges_ok(const struct hugetlb_incoming *in)
+{
+	unsigned long i;
+	u64 last = 0;
+
+	for (i = 0; i < in->nr_ranges; i++) {
+		if (in->ranges[i].from < last || in->ranges[i].to <= in->ranges[i].from)
+			return false;
+		last = in->ranges[i].to;
+	}
+	return last <= in->end;
+}
+
+static int hugetlb_copy_ranges(struct hugetlb_incoming *in, gfp_t gfp)
+{
+	const void *ranges;
+	size_t size;
+
+	in->nr_ranges = in->ser->nr_ranges;
+	if (!in->ser->ranges)
+		return in->nr_ranges ? -EBADMSG : 0;
+	size = array_size(in->nr_ranges, sizeof(*in->ranges));
+	ranges = size ? kho_peek(in->ser->ranges, size) : NULL;
+	if (!ranges)
+		return -EBADMSG;
+
+	in->ranges = kvmalloc(size, gfp);
+	if (!in->ranges)
+		return -ENOMEM;
+
+	memcpy(in->ranges, ranges, size);
+	return hugetlb_ranges_ok(in) ? 0 : -EBADMSG;
+}
+
+/*
+ * Returns 0 or -EOPNOTSUPP if everything is there and nobody else's, in the
+ * latter case for another kernel than this; if so, and the records could be
+ * copied, @in has them.
+ */
+static int hugetlb_check(struct hugetlb_incoming *in,
+			 const struct liveupdate_file_op_args *args, gfp_t gfp)
+{
+	int header, err;
+
+	in->ser = kho_peek(args->serialized_data, PAGE_SIZE);
+	if (!in->ser || in->ser->ext.magic != MEMFD_EXT_MAGIC ||
+	    in->ser->ext.version < 2)
+		return -EBADMSG;
+
+	header = memfd_check_header(&in->ser->memfd, args);
+	if (header == -EBADMSG)
+		return header;
+	in->order = in->ser->order;
+	if (!in->order || in->order >= BITS_PER_LONG - PAGE_SHIFT)
+		return -EBADMSG;
+	if (in->order > MAX_PAGE_ORDER)
+		return -EOPNOTSUPP;
+
+	in->end = (memfd_end(in->ser->memfd.size) + (1UL << in->order) - 1) >> in->order;
+	err = hugetlb_copy_ranges(in, gfp) ?: hugetlb_copy_records(in, gfp);
+	if (err)
+		return err;
+	if (!size_to_hstate(PAGE_SIZE << in->order))
+		return -EOPNOTSUPP;
+	return header;
+}
+
+/* ---- using records up ---- */
+
+static int hugetlb_visit_used(struct memfd_walk *walk,
+			      const struct memfd_folio_ser *records,
+			      unsigned int nr)
+{
+	return 0;
+}
+
+static void hugetlb_free_block(phys_addr_t phys)
+{
+	struct folio *folio = kho_restore_folio(phys);
+
+	if (folio)
+		folio_put(folio);
+}
+
+/* Free what held the records; the folios have been taken care of. */
+static void hugetlb_free_records(u64 phys)
+{
+	struct folio *handle = kho_restore_folio_of(phys, 0);
+	struct memfd_walk walk = {
+		.consume = true,
+		.visit = hugetlb_visit_used,
+	};
+	struct memfd_hugepages_ser *ser;
+
+	if (!handle)
+		return;
+
+	ser = folio_address(handle);
+	if (ser->ranges)
+		hugetlb_free_block(ser->ranges);
+	walk.ser = &ser->memfd;
+	memfd_walk(&walk);
+	folio_put(handle);
+}
+
+/* ---- the file ---- */
+
+static int hugetlb_plan_records(struct hugetlb_incoming *in,
+				struct hugetlb_adoption *adoption)
+{
+	const struct hugetlb_record *records = in->records;
+	unsigned long i, next;
+	int err;
+
+	for (i = 0; i < in->nr; i = next) {
+		next = i + 1;
+		while (next < in->nr &&
+		       records[next].index == records[next - 1].index + 1)
+			next++;
+
+		err = hugetlb_adopt_plan(adoption, records[i].index,
+					 records[next - 1].index + 1);
+		if (err)
+			return err == -EEXIST ? -EBADMSG : err;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int hugetlb_reserve_ranges(struct hugetlb_incoming *in, struct inode *inode)
+{
+	unsigned long i;
+
+	for (i = 0; i < in->nr_ranges; i++) {
+		if (hugetlb_reserve_pages(inode, in->ranges[i].from,
+					  in->ranges[i].to, NULL, 0) < 0)
+			return -ENOMEM;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* There is no way back from here. What comes twice makes the file useless. */
+static int hugetlb_adopt_records(struct hugetlb_incoming *in,
+				 struct hugetlb_adoption *adoption)
+{
+	struct folio *folios[PAGEVEC_SIZE];
+	phys_addr_t phys[PAGEVEC_SIZE];
+	unsigned long i, j, nr, done;
+	int err = 0;
+
+	for (i = 0; i < in->nr; i += done) {
+		nr = min(in->nr - i, PAGEVEC_SIZE);
+		for (j = 0; j < nr; j++)
+			phys[j] = in->records[i + j].phys;
+
+		done = kho_restore_folios(phys, nr, folios);
+		for (j = 0; j < done; j++)
+			hugetlb_adopt_add(adoption, folios[j], in->records[i + j].index);
+		if (done < nr) {
+			hugetlb_adopt_skip(adoption, in->records[i + done++].index);
+			err = -EBADMSG;
+		}
+		cond_resched();
+	}
+	return hugetlb_adopt_end(adoption) ? -EBADMSG : err;
+}
+
+static int hugetlb_fill(struct hugetlb_incoming *in, struct file *file,
+			struct liveupdate_file_op_args *args)
+{
+	struct hugetlb_adoption adoption;
+	u32 seals = in->ser->memfd.seals;
+	int err;
+
+	err = hugetlb_adopt_begin(&adoption, file_inode(file), in->nr);
+	if (err)
+		return err;
+	err = hugetlb_plan_records(in, &adoption) ?:
+	      hugetlb_reserve_ranges(in, file_inode(file));
+	if (err) {
+		hugetlb_adopt_cancel(&adoption);
+		return err;
+	}
+
+	err = hugetlb_adopt_records(in, &adoption);
+	hugetlb_free_records(args->serialized_data);
+	if (err) {
+		/* The handle is gone, and its page may get another owner. */
+		args->serialized_data = 0;
+		return err;
+	}
+	memfd_apply_seals(file, seals);
+	return 0;
+}
+
+int hugetlb_luo_retrieve(struct liveupdate_file_op_args *args)
+{
+	struct hugetlb_incoming in = { .walk.killable = true };
+	unsigned int shift;
+	struct file *file;
+	int err;
+
+	err = hugetlb_check(&in, args, GFP_KERNEL_ACCOUNT);
+	if (err)
+		goto out;
+
+	/* Too many files or no memory: it may be better next time. */
+	shift = in.order + PAGE_SHIFT;
+	file = memfd_make(&in.ser->memfd, MFD_HUGETLB | shift << MFD_HUGE_SHIFT);
+	if (IS_ERR(file)) {
+		err = -ENOMEM;
+		goto out;
+	}
+
+	err = hugetlb_fill(&in, file, args);
+	if (err)
+		fput(file);
+	else
+		args->file = file;
+out:
+	hugetlb_incoming_free(&in);
+	return err;
+}
+
+static void hugetlb_return_block(phys_addr_t phys)
+{
+	struct folio *folio = kho_restore_folio(phys);
+
+	if (folio)
+		hugetlb_return_folio(folio);
+}
+
+void hugetlb_luo_finish(struct liveupdate_file_op_args *args)
+{
+	struct hugetlb_incoming in = {};
+	unsigned long i;
+	int err;
+
+	if (args->retrieve_status == 1 || !args->serialized_data)
+		return;
+
+	err = hugetlb_check(&in, args, GFP_KERNEL | __GFP_NOFAIL);
+	if (in.records && (!err || err == -EOPNOTSUPP)) {
+		for (i = 0; i < in.nr; i++) {
+			hugetlb_return_block(in.records[i].phys);
+			cond_resched();
+		}
+		hugetlb_free_records(args->serialized_data);
+	} else {
+		pr_warn_ratelimited("token %llu: damaged or another file's: its memory stays reserved\n",
+				    args->token);
+	}
+	hugetlb_incoming_free(&in);
+}
