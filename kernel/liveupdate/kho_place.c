@@ -10,8 +10,16 @@
 #include <linux/export.h>
 #include <linux/gfp.h>
 #include <linux/kho/place.h>
+#include <linux/list.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/pfn.h>
+#include <linux/sched/signal.h>
+
+#include <kunit/static_stub.h>
+
+#include "../kexec_handover_internal.h"
 
 /**
  * kho_was_there_at_boot - say if the next kernel is told of a page
@@ -23,6 +31,8 @@
  */
 bool kho_was_there_at_boot(unsigned long pfn)
 {
+	KUNIT_STATIC_STUB_REDIRECT(kho_was_there_at_boot, pfn);
+
 #ifdef CONFIG_MEMORY_HOTPLUG
 	return early_section(__pfn_to_section(pfn));
 #else
@@ -63,6 +73,133 @@ gfp_t kho_spare_scratch(gfp_t gfp)
 	return kho_has_zone_movable() ? gfp : gfp & ~__GFP_MOVABLE;
 }
 
+static bool kho_folio_fits(struct folio *folio)
+{
+	unsigned long pfn = folio_pfn(folio);
+
+	return kho_was_there_at_boot(pfn) &&
+	       !kho_scratch_overlap(PFN_PHYS(pfn), folio_size(folio));
+}
+
+/* What is free, and not needed by those who can't wait for more. */
+static struct folio *kho_folio_alloc_free(gfp_t gfp, unsigned int order)
+{
+	struct folio *folio = folio_alloc((gfp & ~__GFP_RECLAIM) | __GFP_NORETRY |
+					  __GFP_NOMEMALLOC, order);
+	struct zone *zone;
+
+	if (!folio)
+		return NULL;
+
+	zone = folio_zone(folio);
+	if (zone_watermark_ok(zone, 0, low_wmark_pages(zone), 0, 0))
+		return folio;
+
+	folio_put(folio);
+	return NULL;
+}
+
+static bool kho_keep_unfit(struct folio *folio, struct list_head *unfit)
+{
+	if (!folio || kho_folio_fits(folio))
+		return false;
+
+	list_add(&folio->lru, unfit);
+	return true;
+}
+
+/* There is nothing else in the zone. */
+static bool kho_search_is_futile(struct folio *folio)
+{
+	/* What is added is above all else. */
+	return !kho_was_there_at_boot(folio_zone(folio)->zone_start_pfn);
+}
+
+/*
+ * The page allocator gives what it got back last, so what does not fit is kept
+ * meanwhile: small pieces as they come, and with each a large one, of which so
+ * none is split.
+ */
+static struct folio *kho_folio_search(gfp_t gfp, unsigned int order,
+				      struct list_head *unfit)
+{
+	struct folio *folio, *large;
+	bool split = false;
+
+	for (;;) {
+		folio = kho_folio_alloc_free(gfp, order);
+		if (!kho_keep_unfit(folio, unfit))
+			return folio;
+		if (kho_search_is_futile(folio) || fatal_signal_pending(current))
+			return NULL;
+
+		cond_resched();
+		if (split)
+			continue;
+		large = kho_folio_alloc_free(gfp & ~__GFP_ZERO, MAX_PAGE_ORDER);
+		split = !kho_keep_unfit(large, unfit);
+		if (large && split)
+			folio_put(large);
+	}
+}
+
+/* What is added is above 4 GiB. */
+static struct folio *kho_folio_alloc_low(gfp_t gfp, unsigned int order)
+{
+	struct folio *folio = folio_alloc(gfp | __GFP_RETRY_MAYFAIL | __GFP_DMA32,
+					  order);
+
+	if (!folio || kho_folio_fits(folio))
+		return folio;
+
+	folio_put(folio);
+	return NULL;
+}
+
+/**
+ * kho_folio_alloc_keeping - allocate many pieces of memory to be preserved
+ * @gfp: GFP_USER
+ * @order: log2 of its size in pages
+ * @unfit: list of what did not fit, empty at first; shared by the calls, as it
+ * spares the next one the search
+ *
+ * Until kho_put_unfit() all free memory that does not fit may be on the list, but
+ * what the watermarks keep, so that is to be called soon.
+ *
+ * Context: May sleep.
+ * Return: as kho_folio_alloc().
+ */
+struct folio *kho_folio_alloc_keeping(gfp_t gfp, unsigned int order,
+				      struct list_head *unfit)
+{
+	struct folio *folio;
+
+	gfp |= __GFP_NOWARN;
+	folio = folio_alloc(gfp | __GFP_RETRY_MAYFAIL, order);
+	if (!folio || kho_folio_fits(folio))
+		return folio;
+
+	folio_put(folio);
+	return kho_folio_search(gfp, order, unfit) ?: kho_folio_alloc_low(gfp, order);
+}
+
+/**
+ * kho_put_unfit - free what kho_folio_alloc_keeping() kept
+ * @unfit: the list, empty afterwards
+ *
+ * Context: May sleep.
+ */
+void kho_put_unfit(struct list_head *unfit)
+{
+	struct folio *folio, *next;
+
+	list_for_each_entry_safe(folio, next, unfit, lru) {
+		list_del(&folio->lru);
+		folio_put(folio);
+		cond_resched();
+	}
+}
+
 /**
  * kho_folio_alloc - allocate memory that can be preserved
  * @gfp: GFP_KERNEL, with or without __GFP_ACCOUNT and __GFP_ZERO
@@ -76,20 +213,24 @@ gfp_t kho_spare_scratch(gfp_t gfp)
  */
 struct folio *kho_folio_alloc(gfp_t gfp, unsigned int order)
 {
+	const gfp_t plain = (gfp & ~__GFP_ACCOUNT) | __GFP_NOWARN;
 	struct folio *folio;
+	LIST_HEAD(unfit);
 
-	gfp |= __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
-	folio = folio_alloc(gfp, order);
-	if (!folio || kho_was_there_at_boot(folio_pfn(folio)))
-		return folio;
-
-	/* What is added is above 4 GiB. */
-	folio_put(folio);
-	folio = folio_alloc(gfp | __GFP_DMA32, order);
-	if (!folio || kho_was_there_at_boot(folio_pfn(folio)))
+	folio = folio_alloc(gfp | __GFP_NOWARN | __GFP_RETRY_MAYFAIL, order);
+	if (!folio || kho_folio_fits(folio))
 		return folio;
 
 	folio_put(folio);
-	return NULL;
+	/* A single one is not worth the search, as long as there is low memory. */
+	folio = kho_folio_alloc_low(plain, order) ?:
+		kho_folio_search(plain, order, &unfit);
+	kho_put_unfit(&unfit);
+	if (folio && gfp & __GFP_ACCOUNT &&
+	    memcg_kmem_charge_page(&folio->page, gfp, order)) {
+		folio_put(folio);
+		return NULL;
+	}
+	return folio;
 }
 EXPORT_SYMBOL_GPL(kho_folio_alloc);
