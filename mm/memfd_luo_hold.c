@@ -15,6 +15,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
+#include <linux/sizes.h>
 #include <linux/swap.h>
 #include <linux/wait_bit.h>
 
@@ -281,6 +282,7 @@ static unsigned int memfd_find_added(struct address_space *mapping, pgoff_t inde
 	while (index <= last) {
 		struct folio *folio = filemap_get_folio(mapping, index);
 
+		cond_resched();
 		if (IS_ERR(folio)) {
 			index++;
 			continue;
@@ -300,24 +302,52 @@ static unsigned int memfd_find_added(struct address_space *mapping, pgoff_t inde
 	return nr;
 }
 
-static struct folio *memfd_alloc_place(struct folio *src, unsigned long private)
+static struct folio *memfd_alloc_place(struct folio *src, unsigned long unfit)
 {
-	return kho_folio_alloc(GFP_USER, folio_order(src));
+	return kho_folio_alloc_keeping(GFP_USER, folio_order(src),
+				       (struct list_head *)unfit);
+}
+
+/* How much is moved at once, for which all CPUs have to take part. */
+#define MEMFD_MOVE_PAGES	(SZ_64M >> PAGE_SHIFT)
+
+/* Where a run of such folios ends. */
+static pgoff_t memfd_added_end(struct address_space *mapping, pgoff_t index)
+{
+	const pgoff_t end = index + MEMFD_MOVE_PAGES;
+	bool added = true;
+
+	while (added && index < end) {
+		struct folio *folio = filemap_get_folio(mapping, index);
+
+		if (IS_ERR(folio))
+			break;
+		added = !kho_was_there_at_boot(folio_pfn(folio));
+		if (added)
+			index = folio_next_index(folio);
+		folio_put(folio);
+		cond_resched();
+	}
+
+	return index;
 }
 
 static int memfd_move_added(struct address_space *mapping, pgoff_t first,
 			    pgoff_t last)
 {
 	LIST_HEAD(list);
+	LIST_HEAD(unfit);
 
 	if (!memfd_find_added(mapping, first, last, NULL))
 		return 0;
 
 	lru_add_drain_all();
-	memfd_find_added(mapping, first, last, &list);
-	if (migrate_pages(&list, memfd_alloc_place, NULL, 0, MIGRATE_SYNC,
-			  MR_LONGTERM_PIN, NULL))
+	memfd_find_added(mapping, first, memfd_added_end(mapping, last + 1) - 1,
+			 &list);
+	if (migrate_pages(&list, memfd_alloc_place, NULL, (unsigned long)&unfit,
+			  MIGRATE_SYNC, MR_LONGTERM_PIN, NULL))
 		putback_movable_pages(&list);
+	kho_put_unfit(&unfit);
 
 	return memfd_find_added(mapping, first, last, NULL) ? -ENOMEM : 0;
 }
@@ -341,10 +371,30 @@ static long memfd_pin_moved(struct memfd_luo *m, pgoff_t first, loff_t last,
 	return nr;
 }
 
+/* Take what is pinned, up to the first folio that is not simply to be taken. */
+static int memfd_take_pinned(struct memfd_luo *m, struct folio **folios,
+			     unsigned int nr, bool tagged, pgoff_t *next)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		if (memfd_judge(m, folios[i], tagged) == MEMFD_CARE)
+			return 0;
+		folio_get(folios[i]);
+		err = memfd_take_one(m, folios[i], tagged);
+		if (err)
+			return err;
+		*next = folio_next_index(folios[i]);
+	}
+	return 0;
+}
+
 /*
  * Some folios are where they can't stay, because the next kernel boots there, or
  * does not know the memory, or others need the place: move them. As many as
- * possible at once, since each time all CPUs have to take part.
+ * possible at once, since each time all CPUs have to take part. Who pins moves
+ * them on, and may do so to memory that the next kernel does not know.
  *
  * The range has no holes and gets none, as what was written does not go away
  * while the file is held. So none is filled, for which freeze would have to wait
@@ -356,24 +406,21 @@ static int memfd_take_moved(struct memfd_luo *m, pgoff_t first, pgoff_t end,
 	loff_t last = min_t(u64, (u64)end << PAGE_SHIFT,
 			    i_size_read(file_inode(m->file))) - 1;
 	struct folio *folios[PAGEVEC_SIZE];
+	unsigned int tries = 0;
 	pgoff_t offset;
-	long i, nr;
-	int err = 0;
-
-	nr = memfd_pin_moved(m, first, last, folios, &offset);
-	if (nr < 0)
-		return nr;
+	long nr;
+	int err;
 
 	*next = first;
-	for (i = 0; i < nr && !err; i++) {
-		if (memfd_judge(m, folios[i], tagged) == MEMFD_CARE)
-			break;
-		*next = folio_next_index(folios[i]);
-		folio_get(folios[i]);
-		err = memfd_take_one(m, folios[i], tagged);
-	}
-	unpin_folios(folios, nr);
-	return err;
+	do {
+		nr = memfd_pin_moved(m, *next, last, folios, &offset);
+		if (nr < 0)
+			return nr;
+		err = memfd_take_pinned(m, folios, nr, tagged, next);
+		unpin_folios(folios, nr);
+	} while (err == -EINVAL && ++tries < MEMFD_MOVE_TRIES);
+
+	return err == -EINVAL ? -ENOMEM : err;
 }
 
 /* The folio at @index, locked and with its content; a huge page has that anyway. */

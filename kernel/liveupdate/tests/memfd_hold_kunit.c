@@ -3,6 +3,7 @@
  * The old kernel's side of the handler of memfds: mm/memfd_luo_hold.c.
  */
 
+#include <kunit/static_stub.h>
 #include <kunit/test.h>
 #include <linux/fs.h>
 #include <linux/io.h>
@@ -224,12 +225,47 @@ static void page_lost_to_a_memory_error_stops_freeze(struct kunit *test)
 	memfd_put_file(file);
 }
 
+static struct {
+	unsigned long pfn;
+	unsigned int asked;
+} moving;
+
+/* Where it is first, and where it gets when it is pinned, it can't stay. */
+static bool was_there_after_two_moves(unsigned long pfn)
+{
+	if (pfn != moving.pfn)
+		return true;
+
+	moving.asked++;
+	return moving.asked != 1 && moving.asked != 3;
+}
+
+static void folio_that_is_pinned_to_a_wrong_place_is_moved_again(struct kunit *test)
+{
+	struct file *file = memfd_new(test, 1);
+	struct liveupdate_file_op_args args = args_for(file);
+	struct folio *folio = filemap_get_folio(file->f_mapping, 0);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
+	moving.pfn = folio_pfn(folio);
+	moving.asked = 0;
+	folio_put(folio);
+	kunit_activate_static_stub(test, kho_was_there_at_boot, was_there_after_two_moves);
+	KUNIT_EXPECT_EQ(test, memfd_ops()->preserve(&args), 0);
+	kunit_deactivate_static_stub(test, kho_was_there_at_boot);
+	KUNIT_EXPECT_GT(test, moving.asked, 3);
+	memfd_ops()->unpreserve(&args);
+	expect_free(test, file);
+	memfd_put_file(file);
+}
+
 static struct kunit_case memfd_hold_cases[] = {
 	KUNIT_CASE(handle_says_whose_it_is),
 	KUNIT_CASE(preserve_that_lacks_memory_leaves_the_file_free),
 	KUNIT_CASE(freeze_that_lacks_memory_can_be_tried_again),
 	KUNIT_CASE(holes_filled_meanwhile_are_forgotten),
 	KUNIT_CASE(file_is_held_until_its_marks_are_gone),
+	KUNIT_CASE(folio_that_is_pinned_to_a_wrong_place_is_moved_again),
 	KUNIT_CASE(page_lost_to_a_memory_error_stops_freeze),
 	{}
 };
