@@ -48,6 +48,16 @@ has_1_gib_pages() { [ "$(cat /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hug
 memory_was_added() { [ "$stage" -gt 1 ] || [ "$high" -ge "${added:-4096}" ]; }
 # Which the kernel itself can't use. Half of a GiB is more than it leaves.
 fills_zone_movable() { luo_host fill --size 512 >&2; }
+# What is freed there goes to nobody who can't move.
+scratch_is_cma() {
+	local now
+	now=$(awk '/^Number of blocks/ { for (at = 5; $at != "CMA"; at++) ; next }
+		at { sum += $at }
+		END { print sum }' /proc/pagetypeinfo)
+	if [ "$now" -gt 0 ] && [ "$now" -ge "${cma_blocks:=$now}" ]; then return; fi
+	echo "pageblocks of CMA: $cma_blocks, $now" >&2
+	return 1
+}
 # What the page allocator does not give away is a part of the memory that it has. With
 # less than 512 MiB at boot, there are no huge pages to keep some for.
 wants_as_much_free() {
@@ -86,7 +96,7 @@ keep() {
 
 go_on_as_told() {
 	cmdline=/tmp/cmdline
-	[ "$stage" -gt 1 ] || words="${next:+ $next}${min_free:+ min_free=$min_free}"
+	[ "$stage" -gt 1 ] || words="${next:+ $next}${min_free:+ min_free=$min_free}${cma_blocks:+ cma_blocks=$cma_blocks}"
 	sed "s/ free=[0-9]*//; s/\$/${free:+ free=$free}$words/" /proc/cmdline >$cmdline
 	go_on
 }
