@@ -85,17 +85,18 @@ static void kho_lazy_set_up(unsigned long pfn)
 void __kho_touch_page(unsigned long pfn)
 {
 	unsigned long block = pfn >> pageblock_order;
+	unsigned long flags;
 
 	if (!__kho_block_is_lazy(pfn))
 		return;
 
-	guard(spinlock_irqsave)(&kho_lazy_lock);
-	if (!test_bit(block, kho_lazy))
-		return;
-
-	kho_lazy_set_up(pageblock_start_pfn(pfn));
-	clear_bit_unlock(block, kho_lazy);
-	WRITE_ONCE(kho_lazy_left, kho_lazy_left - 1);
+	spin_lock_irqsave(&kho_lazy_lock, flags);
+	if (test_bit(block, kho_lazy)) {
+		kho_lazy_set_up(pageblock_start_pfn(pfn));
+		clear_bit_unlock(block, kho_lazy);
+		WRITE_ONCE(kho_lazy_left, kho_lazy_left - 1);
+	}
+	spin_unlock_irqrestore(&kho_lazy_lock, flags);
 }
 EXPORT_SYMBOL_GPL(__kho_touch_page);
 

@@ -135,9 +135,12 @@ static void hurt_blob(__u64 pa, const unsigned char *page)
 	put(name + 4 + 12, no_address, sizeof(no_address));
 }
 
+/* A constant of the kernel may begin a page, too, but nothing stands behind it. */
 static void hurt_root(__u64 pa, const unsigned char *page)
 {
-	if (!memcmp(page, "luo-v5\0", 8))
+	static const unsigned char nothing[24];
+
+	if (!memcmp(page, "luo-v5\0", 8) && memcmp(page + 8, nothing, sizeof(nothing)))
 		put(pa, "luo-v1", 6);
 }
 
