@@ -22,7 +22,6 @@
 #define ORDER		HUGETLB_PAGE_ORDER
 #define RECORD_FLAGS	(MEMFD_FOLIO_DIRTY | MEMFD_FOLIO_UPTODATE)
 #define PAGES		4
-#define MAX_BLOCKS	8
 
 /* What the pool says of itself. */
 struct pool {
@@ -31,13 +30,11 @@ struct pool {
 
 /* A handle that is valid until a test damages it, and all that belongs to it. */
 struct huge {
-	struct kunit *test;
 	struct memfd_hugepages_ser *ser;
 	struct kho_vmalloc_chunk *chunk;
 	struct memfd_folio_ser *records;
 	struct memfd_hugepages_range_ser *ranges;
-	void *blocks[MAX_BLOCKS];
-	unsigned int nr_blocks;
+	struct waiting_blocks blocks;
 	struct pool before;
 };
 
@@ -62,10 +59,10 @@ static void expect_pool_has(struct huge *h, long total, long free, long surplus)
 {
 	struct pool now = pool_now();
 
-	KUNIT_EXPECT_EQ(h->test, now.total, h->before.total + total);
-	KUNIT_EXPECT_EQ(h->test, now.free, h->before.free + free);
-	KUNIT_EXPECT_EQ(h->test, now.reserved, h->before.reserved);
-	KUNIT_EXPECT_EQ(h->test, now.surplus, h->before.surplus + surplus);
+	KUNIT_EXPECT_EQ(h->blocks.test, now.total, h->before.total + total);
+	KUNIT_EXPECT_EQ(h->blocks.test, now.free, h->before.free + free);
+	KUNIT_EXPECT_EQ(h->blocks.test, now.reserved, h->before.reserved);
+	KUNIT_EXPECT_EQ(h->blocks.test, now.surplus, h->before.surplus + surplus);
 }
 
 static void expect_pool(struct huge *h, long used)
@@ -73,46 +70,9 @@ static void expect_pool(struct huge *h, long used)
 	expect_pool_has(h, used, 0, used);
 }
 
-static void block_free(void *block)
-{
-	int order = kho_block_order(virt_to_phys(block));
-	struct page *page = virt_to_page(block);
-
-	/* Whoever restored it has freed it. */
-	if (order < 0)
-		return;
-	kho_unmark_block(page);
-	adjust_managed_page_count(page, 1L << order);
-	__free_pages(page, order);
-}
-
-static void *block_new(struct huge *h, unsigned int order)
-{
-	struct page *page = alloc_pages(GFP_KERNEL | __GFP_ZERO, order);
-
-	KUNIT_ASSERT_NOT_NULL(h->test, page);
-	KUNIT_ASSERT_LT(h->test, h->nr_blocks, MAX_BLOCKS);
-	/* It becomes the page allocator's again when it is restored. */
-	adjust_managed_page_count(page, -(1L << order));
-	kho_mark_block(page, order);
-	KUNIT_ASSERT_EQ(h->test, 0, kunit_add_action_or_reset(h->test, block_free,
-							      page_address(page)));
-	h->blocks[h->nr_blocks++] = page_address(page);
-	return page_address(page);
-}
-
-static unsigned int blocks_left(const struct huge *h)
-{
-	unsigned int i, left = 0;
-
-	for (i = 0; i < h->nr_blocks; i++)
-		left += kho_block_order(virt_to_phys(h->blocks[i])) >= 0;
-	return left;
-}
-
 static void add_folio(struct huge *h, unsigned int index)
 {
-	void *folio = block_new(h, ORDER);
+	void *folio = waiting_block_new(&h->blocks, ORDER);
 
 	memset(folio, content_of(index), PAGE_SIZE << ORDER);
 	h->records[h->ser->memfd.nr_folios++] = (struct memfd_folio_ser) {
@@ -127,12 +87,12 @@ static struct huge *huge_new(struct kunit *test)
 	struct huge *h = kunit_kzalloc(test, sizeof(*h), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, h);
-	h->test = test;
+	h->blocks.test = test;
 	h->before = pool_now();
-	h->ser = block_new(h, 0);
-	h->chunk = block_new(h, 0);
-	h->records = block_new(h, 0);
-	h->ranges = block_new(h, 0);
+	h->ser = waiting_block_new(&h->blocks, 0);
+	h->chunk = waiting_block_new(&h->blocks, 0);
+	h->records = waiting_block_new(&h->blocks, 0);
+	h->ranges = waiting_block_new(&h->blocks, 0);
 
 	h->ser->order = ORDER;
 	h->ser->memfd.size = PAGES * (PAGE_SIZE << ORDER);
@@ -208,8 +168,8 @@ static void expect_content(struct huge *h, struct file *file)
 		loff_t pos = (i + 1) / 2 * (PAGE_SIZE << ORDER) - (i & 1);
 		u8 wanted = i / 2 & 1 ? 0 : content_of(i / 2);
 
-		KUNIT_ASSERT_EQ(h->test, kernel_read(file, &byte, 1, &pos), 1);
-		KUNIT_EXPECT_EQ_MSG(h->test, byte, wanted, "end %llu", i);
+		KUNIT_ASSERT_EQ(h->blocks.test, kernel_read(file, &byte, 1, &pos), 1);
+		KUNIT_EXPECT_EQ_MSG(h->blocks.test, byte, wanted, "end %llu", i);
 	}
 }
 
@@ -221,7 +181,7 @@ static void file_is_as_it_was_and_so_is_the_pool_after_it(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
 	inode = file_inode(file);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 0);
 	expect_content(h, file);
 	KUNIT_EXPECT_EQ(test, i_size_read(inode), PAGES * (PAGE_SIZE << ORDER));
 	KUNIT_EXPECT_EQ(test, inode->i_blocks, 2 * (PAGE_SIZE << ORDER) / 512);
@@ -244,7 +204,7 @@ static void reservation_that_cant_be_had_changes_nothing(struct kunit *test)
 		kunit_skip(test, "there are huge pages");
 	h->ranges[1].to = PAGES;
 	KUNIT_EXPECT_EQ(test, retrieve(h, &file), -ENOMEM);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), h->blocks.nr);
 	flush_delayed_fput();
 	expect_pool(h, 0);
 
@@ -259,7 +219,7 @@ static void finish_frees_what_nobody_retrieved(struct kunit *test)
 	struct huge *h = huge_new(test);
 
 	finish(h);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 0);
 	expect_pool(h, 0);
 }
 
@@ -298,7 +258,7 @@ static void pages_that_were_not_asked_for_are_given_back(struct kunit *test)
 
 	tell_pool(h);
 	finish(h);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 0);
 	expect_pool(h, 0);
 }
 
@@ -495,7 +455,7 @@ static void damaged_handle_is_refused_and_nothing_is_used(struct kunit *test)
 
 	d->damage(h);
 	KUNIT_EXPECT_EQ(test, retrieve(h, &file), d->err);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), h->blocks.nr);
 	flush_delayed_fput();
 	expect_pool(h, 0);
 }
@@ -510,7 +470,7 @@ static void folio_that_comes_twice_costs_the_file_and_nothing_else(struct kunit 
 	KUNIT_EXPECT_EQ(test, retrieve(h, &file), -EBADMSG);
 	flush_delayed_fput();
 	/* The one that no record names is not ours to free. */
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 1);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 1);
 	expect_pool(h, 0);
 }
 
@@ -520,7 +480,7 @@ static void finish_frees_nothing_that_is_damaged(struct kunit *test)
 
 	h->records[0].index++;
 	finish(h);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), h->blocks.nr);
 }
 
 /* Another kernel's, but what is there is known. */
@@ -530,7 +490,7 @@ static void finish_frees_what_only_another_kernel_could_retrieve(struct kunit *t
 
 	seal_is_unknown(h);
 	finish(h);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 0);
 }
 
 static struct kunit_case hugetlb_luo_cases[] = {

@@ -27,57 +27,15 @@
 #define RECORD_FLAGS	(MEMFD_FOLIO_DIRTY | MEMFD_FOLIO_UPTODATE)
 #define FILE_PAGES	8
 #define LARGE_ORDER	2
-#define HANDLE_BLOCKS	64
 
 /* A handle that is valid until a test damages it, and all that belongs to it. */
 struct handle {
-	struct kunit *test;
 	struct memfd_ser *ser;
 	struct memfd_ext_ser *ext;
 	struct kho_vmalloc_chunk *chunk;
 	struct memfd_folio_ser *records;
-	void *blocks[HANDLE_BLOCKS];
-	unsigned int nr_blocks;
+	struct waiting_blocks blocks;
 };
-
-/* ---- blocks that wait to be restored ---- */
-
-static void block_free(void *block)
-{
-	int order = kho_block_order(virt_to_phys(block));
-	struct page *page = virt_to_page(block);
-
-	/* Whoever restored it has freed it. */
-	if (order < 0)
-		return;
-	kho_unmark_block(page);
-	adjust_managed_page_count(page, 1L << order);
-	__free_pages(page, order);
-}
-
-static void *block_new(struct handle *h, unsigned int order)
-{
-	struct page *page = alloc_pages(GFP_KERNEL | __GFP_ZERO, order);
-
-	KUNIT_ASSERT_NOT_NULL(h->test, page);
-	KUNIT_ASSERT_LT(h->test, h->nr_blocks, HANDLE_BLOCKS);
-	/* It becomes the page allocator's again when it is restored. */
-	adjust_managed_page_count(page, -(1L << order));
-	kho_mark_block(page, order);
-	KUNIT_ASSERT_EQ(h->test, 0, kunit_add_action_or_reset(h->test, block_free,
-							      page_address(page)));
-	h->blocks[h->nr_blocks++] = page_address(page);
-	return page_address(page);
-}
-
-static unsigned int blocks_left(const struct handle *h)
-{
-	unsigned int i, left = 0;
-
-	for (i = 0; i < h->nr_blocks; i++)
-		left += kho_block_order(virt_to_phys(h->blocks[i])) >= 0;
-	return left;
-}
 
 static long pages_left(const struct handle *h)
 {
@@ -85,8 +43,8 @@ static long pages_left(const struct handle *h)
 	unsigned int i;
 	int order;
 
-	for (i = 0; i < h->nr_blocks; i++) {
-		order = kho_block_order(virt_to_phys(h->blocks[i]));
+	for (i = 0; i < h->blocks.nr; i++) {
+		order = kho_block_order(virt_to_phys(h->blocks.at[i]));
 		pages += order < 0 ? 0 : 1L << order;
 	}
 	return pages;
@@ -96,7 +54,7 @@ static long pages_left(const struct handle *h)
 
 static void add_folio(struct handle *h, u64 index, unsigned int order)
 {
-	void *folio = block_new(h, order);
+	void *folio = waiting_block_new(&h->blocks, order);
 	struct memfd_folio_ser *record = &h->records[h->ser->nr_folios++];
 	unsigned int i;
 
@@ -112,11 +70,11 @@ static struct handle *handle_new(struct kunit *test, unsigned int order)
 	struct handle *h = kunit_kzalloc(test, sizeof(*h), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, h);
-	h->test = test;
-	h->ser = block_new(h, 0);
+	h->blocks.test = test;
+	h->ser = waiting_block_new(&h->blocks, 0);
 	h->ext = (void *)(h->ser + 1);
-	h->chunk = block_new(h, 0);
-	h->records = block_new(h, order);
+	h->chunk = waiting_block_new(&h->blocks, 0);
+	h->records = waiting_block_new(&h->blocks, order);
 
 	h->ser->size = FILE_SIZE;
 	h->ser->pos = 12345;
@@ -226,7 +184,7 @@ static struct file *retrieved(struct handle *h)
 {
 	struct file *file;
 
-	KUNIT_ASSERT_EQ(h->test, retrieve(h, &file), 0);
+	KUNIT_ASSERT_EQ(h->blocks.test, retrieve(h, &file), 0);
 	return file;
 }
 
@@ -264,7 +222,7 @@ static void file_is_as_it_was(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, file_inode(file)->i_mode, S_IFREG | 0640);
 	KUNIT_EXPECT_STREQ(test, file->f_path.dentry->d_name.name, "memfd:guest");
 	KUNIT_EXPECT_EQ(test, SHMEM_I(file_inode(file))->alloced, 2 + (1 << LARGE_ORDER));
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 0);
 	finish(h, 1);
 	memfd_put_file(file);
 }
@@ -278,7 +236,7 @@ static void file_without_folios_is_a_hole(struct kunit *test)
 	file = retrieved(h);
 	expect_page(test, file, 0, 0);
 	expect_page(test, file, FILE_PAGES - 1, 0);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 2);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 2);
 	memfd_put_file(file);
 }
 
@@ -296,7 +254,7 @@ static void records_may_lie_in_larger_blocks(struct kunit *test)
 	file = retrieved(h);
 	for (i = 0; i < 40; i++)
 		expect_page(test, file, i, content_of(i));
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 0);
 	memfd_put_file(file);
 }
 
@@ -360,7 +318,7 @@ static void file_nobody_retrieves_is_freed(struct kunit *test)
 	struct handle *h = handle_with_folios(test);
 
 	finish(h, 0);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 0);
 }
 
 /* ---- damaged handles ---- */
@@ -437,7 +395,7 @@ static void area_has_fewer_pages_than_said(struct handle *h)
 
 static void block_is_larger_than_said(struct handle *h)
 {
-	h->chunk->phys[0] = virt_to_phys(block_new(h, 1));
+	h->chunk->phys[0] = virt_to_phys(waiting_block_new(&h->blocks, 1));
 }
 
 static void records_are_cut_off(struct handle *h)
@@ -602,8 +560,8 @@ static void damaged_handle_gives_no_file_and_what_was_checked_is_freed(struct ku
 	if (args.file)
 		memfd_put_file(args.file);
 	finish_at(args.serialized_data, err ?: 1);
-	left = row->left == ALL ? h->nr_blocks : row->left;
-	KUNIT_EXPECT_EQ(test, blocks_left(h), left);
+	left = row->left == ALL ? h->blocks.nr : row->left;
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), left);
 	KUNIT_EXPECT_EQ(test, totalram_pages() + pages_left(h), ram);
 }
 
@@ -657,7 +615,7 @@ static void page_of_zeros_is_left_to_its_owner(struct kunit *test)
 {
 	const struct zeros_row *row = test->param_value;
 	struct handle *h = handle_with_folios(test);
-	void *zeros = block_new(h, 0);
+	void *zeros = waiting_block_new(&h->blocks, 0);
 	struct file *file;
 
 	row->damage(h, zeros);
@@ -671,7 +629,7 @@ static void page_of_zeros_is_not_freed_by_finish(struct kunit *test)
 {
 	const struct zeros_row *row = test->param_value;
 	struct handle *h = handle_with_folios(test);
-	void *zeros = block_new(h, 0);
+	void *zeros = waiting_block_new(&h->blocks, 0);
 
 	row->damage(h, zeros);
 	finish(h, 0);
@@ -683,7 +641,7 @@ static void handle_is_nowhere(struct kunit *test)
 	struct handle *h = handle_with_folios(test);
 	const u64 places[] = {
 		0, 1, virt_to_phys(h->ser) + 8, virt_to_phys(h),
-		PHYS_ADDR_MAX & PAGE_MASK, virt_to_phys(block_new(h, 1)),
+		PHYS_ADDR_MAX & PAGE_MASK, virt_to_phys(waiting_block_new(&h->blocks, 1)),
 	};
 	struct file *file;
 	unsigned int i;
@@ -692,7 +650,7 @@ static void handle_is_nowhere(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, retrieve_at(places[i], &file), -EBADMSG);
 	for (i = 0; i < ARRAY_SIZE(places); i++)
 		finish_at(places[i], -EBADMSG);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), h->blocks.nr);
 }
 
 /* What waits to be restored is no part of RAM yet. */
@@ -732,7 +690,7 @@ static void retrieve_can_be_killed_and_tried_again(struct kunit *test)
 	err = retrieve(h, &file);
 	pretend_to_be_killed(false);
 	KUNIT_ASSERT_EQ(test, err, -EINTR);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), h->blocks.nr);
 	memfd_put_file(retrieved(h));
 }
 
@@ -744,7 +702,7 @@ static void finish_of_the_killed_frees_all(struct kunit *test)
 	pretend_to_be_killed(true);
 	finish(h, 0);
 	pretend_to_be_killed(false);
-	KUNIT_EXPECT_EQ(test, blocks_left(h), 0);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 0);
 }
 
 static void retrieve_that_lacks_memory_can_be_tried_again(struct kunit *test)
@@ -764,7 +722,7 @@ static void retrieve_that_lacks_memory_can_be_tried_again(struct kunit *test)
 		if (err) {
 			failures++;
 			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
-			KUNIT_EXPECT_EQ(test, blocks_left(h), h->nr_blocks);
+			KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), h->blocks.nr);
 			file = retrieved(h);
 		}
 		expect_page(test, file, 4, content_of(4));

@@ -13,6 +13,13 @@
 #define PER_PAGE		(PAGE_SIZE / sizeof(struct memfd_folio_ser))
 #define MEMFD_TEST_TOKEN	7
 
+/* Blocks that wait to be restored; those nobody restores are freed with the test. */
+struct waiting_blocks {
+	struct kunit *test;
+	void *at[64];
+	unsigned int nr;
+};
+
 extern struct liveupdate_session memfd_test_session;
 
 int memfd_test_init(struct kunit *test);
@@ -23,6 +30,9 @@ const struct liveupdate_file_ops *memfd_ops(void);
 /* Of the test's session and token. */
 struct liveupdate_file_op_args memfd_args_at(u64 data);
 void memfd_put_file(struct file *file);
+
+void *waiting_block_new(struct waiting_blocks *b, unsigned int order);
+unsigned int waiting_blocks_left(const struct waiting_blocks *b);
 
 /* What a page of a test's file is filled with. */
 static inline u8 content_of(u64 index)

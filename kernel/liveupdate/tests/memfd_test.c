@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a previous kernel might have left, for the tests of memfd handlers: made from
+ * pages that are marked as if they waited to be restored.
+ */
+
+#include <kunit/test.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+
+#include "../../kexec_handover_internal.h"
+#include "memfd_test.h"
+
+static void block_free(void *block)
+{
+	int order = kho_block_order(virt_to_phys(block));
+	struct page *page = virt_to_page(block);
+
+	/* Whoever restored it has freed it. */
+	if (order < 0)
+		return;
+	kho_unmark_block(page);
+	adjust_managed_page_count(page, 1L << order);
+	__free_pages(page, order);
+}
+
+void *waiting_block_new(struct waiting_blocks *b, unsigned int order)
+{
+	struct page *page = alloc_pages(GFP_KERNEL | __GFP_ZERO, order);
+
+	KUNIT_ASSERT_NOT_NULL(b->test, page);
+	KUNIT_ASSERT_LT(b->test, b->nr, ARRAY_SIZE(b->at));
+	/* It becomes the page allocator's again when it is restored. */
+	adjust_managed_page_count(page, -(1L << order));
+	kho_mark_block(page, order);
+	KUNIT_ASSERT_EQ(b->test, 0, kunit_add_action_or_reset(b->test, block_free,
+							      page_address(page)));
+	b->at[b->nr++] = page_address(page);
+	return page_address(page);
+}
+
+unsigned int waiting_blocks_left(const struct waiting_blocks *b)
+{
+	unsigned int i, left = 0;
+
+	for (i = 0; i < b->nr; i++)
+		left += kho_block_order(virt_to_phys(b->at[i])) >= 0;
+	return left;
+}
