@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <libliveupdate.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -177,13 +178,23 @@ static int retrieve(char path[PATH_MAX], struct liveupdate_session_retrieve_fd *
 	return at == st.st_size ? 0 : answer(EIO);
 }
 
+/*
+ * A session is ended once, whoever has it open. FAKE_DIES=1: who ends it is
+ * killed right after.
+ */
 static int finish(char path[PATH_MAX])
 {
-	char ended[PATH_MAX + 16];
+	char incoming[PATH_MAX], ended[PATH_MAX];
+	const char *top = getenv("FAKE_LIVEUPDATE");
 
 	*strrchr(path, '/') = '\0';
-	snprintf(ended, sizeof(ended), "%s/../../finished", path);
-	return rename(path, ended) ? answer(EINVAL) : 0;
+	snprintf(incoming, sizeof(incoming), "%s/incoming/", top);
+	snprintf(ended, sizeof(ended), "%s/finished", top);
+	if (strncmp(path, incoming, strlen(incoming)) || rename(path, ended))
+		return answer(EINVAL);
+	if (getenv("FAKE_DIES"))
+		kill(getpid(), SIGKILL);
+	return 0;
 }
 
 static int session_ioctl(char path[PATH_MAX], unsigned long command, void *arg)
