@@ -13,6 +13,7 @@
 #include <linux/hugetlb.h>
 #include <linux/hugetlb_luo.h>
 #include <linux/io.h>
+#include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/kho/abi/memfd_hugepages.h>
 
@@ -300,6 +301,43 @@ static void pages_of_a_file_that_nobody_retrieves_stay(struct kunit *test)
 	pages_that_were_asked_for_stay(test, false);
 }
 
+/* ---- reservations ---- */
+
+static struct file *empty_file(struct kunit *test)
+{
+	struct file *file = hugetlb_file_setup("empty", PAGES * (PAGE_SIZE << ORDER),
+					       VM_NORESERVE, HUGETLB_ANONHUGE_INODE,
+					       ORDER + PAGE_SHIFT);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	return file;
+}
+
+/* As when the file is frozen, which can't be waited for here. */
+static void folio_that_is_not_taken_in_gives_its_reservation_back(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	void *folios[] = { folio_of(h, 0), folio_of(h, 1) };
+	struct folio *folio;
+	struct file *file;
+
+	hstate()->max_huge_pages += 2;
+	tell_pool(h);
+	finish(h);
+	file = empty_file(test);
+	folio = memfd_alloc_folio(file, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(folio));
+	KUNIT_ASSERT_EQ(test, hugetlb_reserve_pages(file_inode(file), 1, 2, NULL, 0), 1);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(memfd_alloc_folio(file, 0)), -EEXIST);
+	KUNIT_EXPECT_EQ(test, pool_now().reserved, h->before.reserved + 1);
+	KUNIT_EXPECT_EQ(test, pool_now().free, h->before.free + 1);
+	folio_put(folio);
+	memfd_put_file(file);
+	expect_pool_has(h, 2, 2, 0);
+	leave_pool(folios[0]);
+	leave_pool(folios[1]);
+}
+
 /* ---- damage ---- */
 
 struct damage {
@@ -497,6 +535,7 @@ static struct kunit_case hugetlb_luo_cases[] = {
 	KUNIT_CASE(file_is_as_it_was_and_so_is_the_pool_after_it),
 	KUNIT_CASE(reservation_that_cant_be_had_changes_nothing),
 	KUNIT_CASE(finish_frees_what_nobody_retrieved),
+	KUNIT_CASE(folio_that_is_not_taken_in_gives_its_reservation_back),
 	KUNIT_CASE(pages_that_were_not_asked_for_are_counted_until_they_go),
 	KUNIT_CASE(pages_that_were_not_asked_for_are_given_back),
 	KUNIT_CASE(pages_of_a_file_that_is_closed_stay),
