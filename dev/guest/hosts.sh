@@ -3,7 +3,8 @@
 # A machine takes files through an update, and is healthy after it. What is to be
 # kept, and how often, is said on the kernel's command line:
 #
-#	files=N size=MIB start=MIB ballast=MIB huge=MIB	see luo_host --help
+#	files=N size=MIB start=MIB ballast=MIB huge=MIB node=N
+#					see luo_host --help
 #	updates=N			how many in a row (default: 1)
 #	next=WORD			for the command line of the next kernels
 #	want=FUNCTION,...		of this file: what has to hold in each kernel,
@@ -42,6 +43,11 @@ has_asked_for_pages() {
 	*) now=$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages) ;;
 	esac
 	[ "$now" = "$asked" ] || { echo "huge pages: $asked asked for, $now are there" >&2; return 1; }
+}
+has_as_many_pages_of_each_node() {
+	local now
+	now=$(cat $nodes/node?/hugepages/hugepages-2048kB/nr_hugepages | xargs)
+	[ "$(echo "$now" | tr ' ' '\n' | sort -u | wc -l)" = 1 ] || { echo "huge pages of nodes: $now" >&2; return 1; }
 }
 has_1_gib_pages() { [ "$(cat /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages)" = 2 ]; }
 # What is added lies above 4 GiB, or where added=MIB says.
@@ -102,7 +108,7 @@ go_on_as_told() {
 }
 
 words=
-what="--files ${files:-4} --size ${size:-16} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}"
+what="--files ${files:-4} --size ${size:-16} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}${node:+ --node $node}"
 if [ "$stage" -gt 1 ]; then
 	[ -z "$huge" ] || has_asked_for_pages || fail "kernel $stage: not so before files are retrieved"
 	# shellcheck disable=SC2086

@@ -15,7 +15,7 @@
 #define PAGE	4096ll
 
 static long long size = 16 * MIB, start, ballast, huge;
-static int files = 1;
+static int files = 1, node = -1;
 
 static const char usage[] =
 	"Usage: luo_host keep|check|fill [OPTION]...\n"
@@ -29,6 +29,7 @@ static const char usage[] =
 	"  --ballast MIB\n"
 	"              of other memory in use while they are filled (default: 0)\n"
 	"  --huge MIB  use huge pages of that size\n"
+	"  --node N    use memory of this node (default: of all by turns)\n"
 	"  --help      print this\n"
 	"\n"
 	"keep and fill print the lowest and the highest MiB of memory that they use at\n"
@@ -83,14 +84,14 @@ static int fill_file(int fd, int token)
 	return munmap(map, size) ? -errno : 0;
 }
 
-/* Where there are several nodes, the memory is of each by turns. */
 static int fill_files(int *fds)
 {
-	const unsigned long nodes = 0xff;
+	const unsigned long nodes = node < 0 ? 0xff : 1ul << node;
 	__u64 low = ~0ull, high = 0;
 	int i, err = 0;
 
-	syscall(SYS_set_mempolicy, MPOL_INTERLEAVE, &nodes, sizeof(nodes) * 8);
+	syscall(SYS_set_mempolicy, node < 0 ? MPOL_INTERLEAVE : MPOL_BIND, &nodes,
+		sizeof(nodes) * 8);
 	for (i = 0; i < files && !err; i++) {
 		fds[i] = make_file();
 		err = fds[i] < 0 ? fds[i] : fill_file(fds[i], i);
@@ -164,6 +165,7 @@ static const struct option options[] = {
 	{ "start", required_argument, NULL, 'a' },
 	{ "ballast", required_argument, NULL, 'b' },
 	{ "huge", required_argument, NULL, 'p' },
+	{ "node", required_argument, NULL, 'n' },
 	{ "help", no_argument, NULL, 'h' },
 	{ }
 };
@@ -190,6 +192,9 @@ static int parse(int argc, char **argv)
 		case 'p':
 			huge = atoi(optarg) * MIB;
 			break;
+		case 'n':
+			node = atoi(optarg);
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);
@@ -197,7 +202,7 @@ static int parse(int argc, char **argv)
 			return -EINVAL;
 		}
 	}
-	return optind + 1 == argc && files > 0 && size > 0 && start >= 0 ? 0 : -EINVAL;
+	return optind + 1 == argc && files > 0 && size > 0 && start >= 0 && node < 8 ? 0 : -EINVAL;
 }
 
 int main(int argc, char **argv)
