@@ -30,6 +30,9 @@
 static unsigned long *hugetlb_waiting;
 static struct memfd_hugepages_pool_ser *hugetlb_pool_out;
 
+/* Their sum, in pages of PAGE_SIZE. */
+static unsigned long hugetlb_waiting_sum;
+
 static unsigned int hugetlb_pool_rows(void)
 {
 	return hugetlb_max_hstate * nr_node_ids;
@@ -42,6 +45,28 @@ static unsigned int hugetlb_pool_row(struct hstate *h, int nid)
 
 /* ---- the pool of this kernel ---- */
 
+/* What waits here is handed on to the next kernel. */
+static void hugetlb_count_waiting(struct hstate *h, unsigned int row, long pages)
+{
+	lockdep_assert_held(&hugetlb_lock);
+	hugetlb_waiting[row] += pages;
+	WRITE_ONCE(hugetlb_waiting_sum,
+		   hugetlb_waiting_sum + pages * (long)pages_per_huge_page(h));
+	if (hugetlb_pool_out)
+		hugetlb_pool_out->rows[row].pages += pages;
+}
+
+/**
+ * hugetlb_waiting_pages - say how much of the pools is no memory of this kernel yet
+ *
+ * Context: Any.
+ * Return: number of pages, of PAGE_SIZE.
+ */
+unsigned long hugetlb_waiting_pages(void)
+{
+	return READ_ONCE(hugetlb_waiting_sum);
+}
+
 /**
  * hugetlb_expect - count huge pages that somebody may retrieve
  * @h:     their size
@@ -53,7 +78,7 @@ static unsigned int hugetlb_pool_row(struct hstate *h, int nid)
 void hugetlb_expect(struct hstate *h, int nid, unsigned long pages)
 {
 	spin_lock_irq(&hugetlb_lock);
-	hugetlb_waiting[hugetlb_pool_row(h, nid)] += pages;
+	hugetlb_count_waiting(h, hugetlb_pool_row(h, nid), pages);
 	h->nr_huge_pages += pages;
 	h->nr_huge_pages_node[nid] += pages;
 	spin_unlock_irq(&hugetlb_lock);
@@ -106,10 +131,44 @@ bool hugetlb_expected(struct hstate *h, int nid)
 	if (!hugetlb_waiting || !hugetlb_waiting[row])
 		return false;
 
-	hugetlb_waiting[row]--;
-	if (hugetlb_pool_out)
-		hugetlb_pool_out->rows[row].pages--;
+	hugetlb_count_waiting(h, row, -1);
 	return true;
+}
+
+static void hugetlb_forget_waiting(struct hstate *h, int nid)
+{
+	unsigned int row = hugetlb_pool_row(h, nid);
+	unsigned long gone = hugetlb_waiting[row];
+	unsigned long surplus = min(gone, h->surplus_huge_pages_node[nid]);
+
+	hugetlb_count_waiting(h, row, -gone);
+	h->nr_huge_pages -= gone;
+	h->nr_huge_pages_node[nid] -= gone;
+	h->surplus_huge_pages -= surplus;
+	h->surplus_huge_pages_node[nid] -= surplus;
+}
+
+/**
+ * hugetlb_pool_forget - expect no more huge pages
+ *
+ * Nobody can say any more what those are that nobody retrieved, and they are not
+ * handed on.
+ *
+ * Context: Takes hugetlb_lock.
+ */
+void hugetlb_pool_forget(void)
+{
+	struct hstate *h;
+	int nid;
+
+	if (!hugetlb_waiting)
+		return;
+
+	guard(spinlock_irq)(&hugetlb_lock);
+	for_each_hstate(h) {
+		for_each_node_state(nid, N_MEMORY)
+			hugetlb_forget_waiting(h, nid);
+	}
 }
 
 /* ---- what the previous kernel says ---- */
@@ -153,7 +212,7 @@ hugetlb_pool_received(const struct memfd_hugepages_pool_row_ser *row, struct hst
 void __init hugetlb_pool_receive(struct hstate *h)
 {
 	const struct memfd_hugepages_pool_ser *ser = hugetlb_pool_find();
-	unsigned long pages;
+	unsigned long pages, left;
 	u32 i;
 
 	if (!hugetlb_waiting)
@@ -162,11 +221,15 @@ void __init hugetlb_pool_receive(struct hstate *h)
 	if (!ser || !hugetlb_waiting)
 		return;
 
+	/* Whoever they belong to, there are no more than that. */
+	left = kho_count_blocks(huge_page_order(h));
 	for (i = 0; i < ser->nr; i++) {
-		pages = hugetlb_pool_received(&ser->rows[i], h);
+		pages = min(hugetlb_pool_received(&ser->rows[i], h), left);
 		/* A node comes once. */
-		if (pages && !hugetlb_waiting[hugetlb_pool_row(h, ser->rows[i].nid)])
+		if (pages && !hugetlb_waiting[hugetlb_pool_row(h, ser->rows[i].nid)]) {
 			hugetlb_expect(h, ser->rows[i].nid, pages);
+			left -= pages;
+		}
 	}
 }
 

@@ -67,10 +67,12 @@ int hugetlb_adopt_end(struct hugetlb_adoption *adoption);
 
 void hugetlb_return_folio(struct folio *folio);
 
+unsigned long hugetlb_waiting_pages(void);
 void hugetlb_expect(struct hstate *h, int nid, unsigned long pages);
 void hugetlb_settle_expected(struct hstate *h);
 bool hugetlb_expected(struct hstate *h, int nid);
 void hugetlb_pool_receive(struct hstate *h);
+void hugetlb_pool_forget(void);
 #else
 static inline bool hugetlb_held(struct inode *inode)
 {
@@ -82,7 +84,16 @@ static inline int hugetlb_wait_thawed(struct inode *inode)
 	return -EAGAIN;
 }
 
+static inline unsigned long hugetlb_waiting_pages(void)
+{
+	return 0;
+}
+
 static inline void hugetlb_pool_receive(struct hstate *h)
+{
+}
+
+static inline void hugetlb_pool_forget(void)
 {
 }
 

@@ -13,6 +13,7 @@
 #include <linux/hugetlb.h>
 #include <linux/hugetlb_luo.h>
 #include <linux/io.h>
+#include <linux/kexec_handover.h>
 #include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/kho/abi/memfd_hugepages.h>
@@ -260,6 +261,40 @@ static void pages_that_were_not_asked_for_are_given_back(struct kunit *test)
 	tell_pool(h);
 	finish(h);
 	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), 0);
+	expect_pool(h, 0);
+}
+
+/* The limit of what may be committed is that of the memory that is there. */
+static void pages_that_wait_are_no_memory_yet(struct kunit *test)
+{
+	const unsigned long before = hugetlb_total_pages();
+	struct huge *h = huge_new(test);
+	struct file *file;
+
+	tell_pool(h);
+	KUNIT_EXPECT_EQ(test, hugetlb_total_pages(), before);
+	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+	KUNIT_EXPECT_EQ(test, hugetlb_total_pages(), before + (2 << ORDER));
+	memfd_put_file(file);
+	KUNIT_EXPECT_EQ(test, hugetlb_total_pages(), before);
+}
+
+static void pages_that_nobody_knows_any_more_do_not_count(struct kunit *test)
+{
+	const unsigned long before = hugetlb_total_pages();
+	struct huge *h = huge_new(test);
+	struct file *file;
+
+	tell_pool(h);
+	/* When nobody hands on what is not restored. */
+	kho_hold_unclaimed();
+	kho_release_unclaimed();
+	expect_pool(h, 0);
+	KUNIT_EXPECT_EQ(test, hugetlb_total_pages(), before);
+	/* They are there all the same. */
+	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+	expect_pool(h, 2);
+	memfd_put_file(file);
 	expect_pool(h, 0);
 }
 
@@ -535,6 +570,8 @@ static struct kunit_case hugetlb_luo_cases[] = {
 	KUNIT_CASE(file_is_as_it_was_and_so_is_the_pool_after_it),
 	KUNIT_CASE(reservation_that_cant_be_had_changes_nothing),
 	KUNIT_CASE(finish_frees_what_nobody_retrieved),
+	KUNIT_CASE(pages_that_wait_are_no_memory_yet),
+	KUNIT_CASE(pages_that_nobody_knows_any_more_do_not_count),
 	KUNIT_CASE(folio_that_is_not_taken_in_gives_its_reservation_back),
 	KUNIT_CASE(pages_that_were_not_asked_for_are_counted_until_they_go),
 	KUNIT_CASE(pages_that_were_not_asked_for_are_given_back),

@@ -221,6 +221,25 @@ static void block_that_nobody_holds_is_forgotten(struct kunit *test)
 	folio_put(folio);
 }
 
+static void blocks_of_an_order_are_counted(struct kunit *test)
+{
+	const unsigned int orders[] = { 0, 2, 3, 4, MAX_PAGE_ORDER };
+	unsigned long before[ARRAY_SIZE(orders)];
+	struct folio *folio = folio_alloc(GFP_KERNEL, 3);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, folio);
+	for (i = 0; i < ARRAY_SIZE(orders); i++)
+		before[i] = kho_count_blocks(orders[i]);
+	KUNIT_ASSERT_EQ(test, kho_preserve_folio(folio), 0);
+	for (i = 0; i < ARRAY_SIZE(orders); i++)
+		KUNIT_EXPECT_EQ(test, kho_count_blocks(orders[i]),
+				before[i] + (orders[i] == 3));
+	kho_unpreserve_folio(folio);
+	KUNIT_EXPECT_EQ(test, kho_count_blocks(3), before[2]);
+	folio_put(folio);
+}
+
 /* ---- who started this kernel ---- */
 
 static void metadata_is_as_the_format_says(struct kunit *test)
@@ -264,6 +283,7 @@ static struct kunit_case kho_handover_cases[] = {
 	KUNIT_CASE(tree_that_is_held_stays_as_it_is),
 	KUNIT_CASE(block_preserved_again_is_not_forgotten),
 	KUNIT_CASE(block_that_nobody_holds_is_forgotten),
+	KUNIT_CASE(blocks_of_an_order_are_counted),
 	KUNIT_CASE(metadata_is_as_the_format_says),
 	KUNIT_CASE(metadata_that_is_damaged_is_not_believed),
 	{}
