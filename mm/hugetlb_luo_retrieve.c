@@ -20,6 +20,7 @@
 #include <linux/printk.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <uapi/linux/memfd.h>
 
 #include "hugetlb_luo.h"
@@ -37,8 +38,10 @@ struct hugetlb_incoming {
 	struct memfd_walk walk;
 	unsigned int order;
 	unsigned long end;	/* huge pages that begin within the size */
-	struct hugetlb_record *records;
+	struct hugetlb_record *records;	/* in order of the index */
 	unsigned long nr;
+	unsigned long room;
+	gfp_t gfp;
 	struct memfd_hugepages_range_ser *ranges;
 	unsigned long nr_ranges;
 };
@@ -49,6 +52,21 @@ static void hugetlb_incoming_free(struct hugetlb_incoming *in)
 {
 	kvfree(in->records);
 	kvfree(in->ranges);
+}
+
+/* As many again as were read and make sense: a header may say anything. */
+static int hugetlb_more_room(struct hugetlb_incoming *in)
+{
+	unsigned long room = max(2 * in->room, PAGE_SIZE / sizeof(*in->records));
+	void *records = kvrealloc(in->records, array_size(room, sizeof(*in->records)),
+				  in->gfp | __GFP_NOWARN);
+
+	if (!records)
+		return -ENOMEM;
+
+	in->records = records;
+	in->room = room;
+	return 0;
 }
 
 static int hugetlb_visit_check(struct memfd_walk *walk,
@@ -65,6 +83,8 @@ static int hugetlb_visit_check(struct memfd_walk *walk,
 		phys[i] = PFN_PHYS(records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK);
 	if (kho_block_orders(phys, nr, orders) < nr)
 		return -EBADMSG;
+	if (in->nr + nr > in->room && hugetlb_more_room(in))
+		return -ENOMEM;
 
 	for (i = 0; i < nr; i++) {
 		if (orders[i] != order || !memfd_record_ok(walk->ser, &records[i], order))
@@ -77,22 +97,45 @@ static int hugetlb_visit_check(struct memfd_walk *walk,
 	return 0;
 }
 
-static int hugetlb_copy_records(struct hugetlb_incoming *in, gfp_t gfp)
+static int hugetlb_cmp_records(const void *a, const void *b)
+{
+	const struct hugetlb_record *x = a, *y = b;
+
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* Holes that were filled while the file was held come behind the others. */
+static void hugetlb_sort_records(struct hugetlb_incoming *in)
+{
+	unsigned long i;
+
+	for (i = 1; i < in->nr; i++) {
+		if (in->records[i].index < in->records[i - 1].index) {
+			sort(in->records, in->nr, sizeof(*in->records),
+			     hugetlb_cmp_records, NULL);
+			return;
+		}
+	}
+}
+
+static int hugetlb_copy_records(struct hugetlb_incoming *in)
 {
 	u64 max = min(in->end, max_pfn >> in->order);
-	u64 nr = in->ser->memfd.nr_folios;
+	int err;
 
 	/* Each has a place of its own, in the file and in memory. */
-	if (nr > max)
+	if (in->ser->memfd.nr_folios > max)
 		return -EBADMSG;
 
-	in->records = kvmalloc_array(max(nr, 1), sizeof(*in->records), gfp);
-	if (!in->records)
-		return -ENOMEM;
-
+	err = hugetlb_more_room(in);
+	if (err)
+		return err;
 	in->walk.ser = &in->ser->memfd;
 	in->walk.visit = hugetlb_visit_check;
-	return memfd_walk(&in->walk);
+	err = memfd_walk(&in->walk);
+	if (!err)
+		hugetlb_sort_records(in);
+	return err;
 }
 
 static bool hugetlb_ranges_ok(const struct hugetlb_incoming *in)
@@ -108,7 +151,7 @@ static bool hugetlb_ranges_ok(const struct hugetlb_incoming *in)
 	return last <= in->end;
 }
 
-static int hugetlb_copy_ranges(struct hugetlb_incoming *in, gfp_t gfp)
+static int hugetlb_copy_ranges(struct hugetlb_incoming *in)
 {
 	const void *ranges;
 	size_t size;
@@ -121,7 +164,7 @@ static int hugetlb_copy_ranges(struct hugetlb_incoming *in, gfp_t gfp)
 	if (!ranges)
 		return -EBADMSG;
 
-	in->ranges = kvmalloc(size, gfp);
+	in->ranges = kvmalloc(size, in->gfp);
 	if (!in->ranges)
 		return -ENOMEM;
 
@@ -135,7 +178,7 @@ static int hugetlb_copy_ranges(struct hugetlb_incoming *in, gfp_t gfp)
  * copied, @in has them.
  */
 static int hugetlb_check(struct hugetlb_incoming *in,
-			 const struct liveupdate_file_op_args *args, gfp_t gfp)
+			 const struct liveupdate_file_op_args *args)
 {
 	int header, err;
 
@@ -154,7 +197,7 @@ static int hugetlb_check(struct hugetlb_incoming *in,
 		return -EOPNOTSUPP;
 
 	in->end = (memfd_end(in->ser->memfd.size) + (1UL << in->order) - 1) >> in->order;
-	err = hugetlb_copy_ranges(in, gfp) ?: hugetlb_copy_records(in, gfp);
+	err = hugetlb_copy_ranges(in) ?: hugetlb_copy_records(in);
 	if (err)
 		return err;
 	if (!size_to_hstate(PAGE_SIZE << in->order))
@@ -226,11 +269,26 @@ static int hugetlb_plan_records(struct hugetlb_incoming *in,
 	return 0;
 }
 
+/* How many of the records, which come in the same order, lie before @end. */
+static unsigned long hugetlb_records_before(struct hugetlb_incoming *in,
+					    unsigned long i, unsigned long end)
+{
+	while (i < in->nr && in->records[i].index < end)
+		i++;
+	return i;
+}
+
 static int hugetlb_reserve_ranges(struct hugetlb_incoming *in, struct inode *inode)
 {
-	unsigned long i;
+	unsigned long i, first, last = 0;
 
 	for (i = 0; i < in->nr_ranges; i++) {
+		first = hugetlb_records_before(in, last, in->ranges[i].from);
+		last = hugetlb_records_before(in, first, in->ranges[i].to);
+		/* Without holes all is planned: do not look for it. */
+		if (last - first == in->ranges[i].to - in->ranges[i].from)
+			continue;
+
 		if (hugetlb_reserve_pages(inode, in->ranges[i].from,
 					  in->ranges[i].to, NULL, 0) < 0)
 			return -ENOMEM;
@@ -297,12 +355,15 @@ static int hugetlb_fill(struct hugetlb_incoming *in, struct file *file,
 
 int hugetlb_luo_retrieve(struct liveupdate_file_op_args *args)
 {
-	struct hugetlb_incoming in = { .walk.killable = true };
+	struct hugetlb_incoming in = {
+		.walk.killable = true,
+		.gfp = GFP_KERNEL_ACCOUNT,
+	};
 	unsigned int shift;
 	struct file *file;
 	int err;
 
-	err = hugetlb_check(&in, args, GFP_KERNEL_ACCOUNT);
+	err = hugetlb_check(&in, args);
 	if (err)
 		goto out;
 
@@ -324,29 +385,33 @@ out:
 	return err;
 }
 
-static void hugetlb_return_block(phys_addr_t phys)
+static void hugetlb_return_records(struct hugetlb_incoming *in)
 {
-	struct folio *folio = kho_restore_folio(phys);
+	struct hstate *h = size_to_hstate(PAGE_SIZE << in->order);
+	LIST_HEAD(folios);
+	unsigned long i;
 
-	if (folio)
-		hugetlb_return_folio(folio);
+	for (i = 0; i < in->nr; i++) {
+		struct folio *folio = kho_restore_folio(in->records[i].phys);
+
+		if (folio)
+			hugetlb_return_add(h, folio, &folios);
+		cond_resched();
+	}
+	hugetlb_return_end(h, &folios);
 }
 
 void hugetlb_luo_finish(struct liveupdate_file_op_args *args)
 {
-	struct hugetlb_incoming in = {};
-	unsigned long i;
+	struct hugetlb_incoming in = { .gfp = GFP_KERNEL | __GFP_NOFAIL };
 	int err;
 
 	if (args->retrieve_status == 1 || !args->serialized_data)
 		return;
 
-	err = hugetlb_check(&in, args, GFP_KERNEL | __GFP_NOFAIL);
+	err = hugetlb_check(&in, args);
 	if (in.records && (!err || err == -EOPNOTSUPP)) {
-		for (i = 0; i < in.nr; i++) {
-			hugetlb_return_block(in.records[i].phys);
-			cond_resched();
-		}
+		hugetlb_return_records(&in);
 		hugetlb_free_records(args->serialized_data);
 	} else {
 		pr_warn_ratelimited("token %llu: damaged or another file's: its memory stays reserved\n",

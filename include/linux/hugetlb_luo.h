@@ -65,7 +65,9 @@ void hugetlb_adopt_add(struct hugetlb_adoption *adoption, struct folio *folio,
 void hugetlb_adopt_skip(struct hugetlb_adoption *adoption, unsigned long index);
 int hugetlb_adopt_end(struct hugetlb_adoption *adoption);
 
-void hugetlb_return_folio(struct folio *folio);
+void hugetlb_return_add(struct hstate *h, struct folio *folio,
+			struct list_head *folios);
+void hugetlb_return_end(struct hstate *h, struct list_head *folios);
 
 unsigned long hugetlb_waiting_pages(void);
 void hugetlb_expect(struct hstate *h, int nid, unsigned long pages);

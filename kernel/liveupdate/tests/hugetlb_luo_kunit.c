@@ -216,6 +216,63 @@ static void reservation_that_cant_be_had_changes_nothing(struct kunit *test)
 	expect_pool(h, 0);
 }
 
+static void records_may_come_in_any_order(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	struct file *file;
+
+	swap(h->records[0], h->records[1]);
+	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+	expect_content(h, file);
+	memfd_put_file(file);
+	expect_pool(h, 0);
+}
+
+/* What is planned costs the same however much there is already. */
+static void plans_go_behind_what_is_there(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	struct hugetlb_adoption adoption;
+	struct file *file;
+
+	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+	adoption = (struct hugetlb_adoption) {
+		.inode = file_inode(file),
+		.h = hstate(),
+	};
+	KUNIT_EXPECT_EQ(test, hugetlb_adopt_plan(&adoption, 1, 2), -EEXIST);
+	KUNIT_EXPECT_EQ(test, adoption.planned, 0);
+	memfd_put_file(file);
+	expect_pool(h, 0);
+}
+
+static void regions_that_touch_are_one_range(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	struct memfd_hugepages_range_ser ranges[2] = {};
+	struct file_region hole = { .from = 1, .to = 2 };
+	struct resv_map *resv;
+	unsigned long pages;
+	struct file *file;
+
+	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+	KUNIT_EXPECT_EQ(test, hugetlb_reserved(file_inode(file), &pages, ranges, 2), 2);
+	KUNIT_EXPECT_EQ(test, pages, 2);
+	KUNIT_EXPECT_EQ(test, ranges[0].to, 1);
+	KUNIT_EXPECT_EQ(test, ranges[1].from, 2);
+
+	/* As if another cgroup had paid for it. */
+	resv = file_inode(file)->i_data.i_private_data;
+	list_add(&hole.link, resv->regions.next);
+	KUNIT_EXPECT_EQ(test, hugetlb_reserved(file_inode(file), &pages, NULL, 0), 1);
+	KUNIT_EXPECT_EQ(test, hugetlb_reserved(file_inode(file), &pages, ranges, 1), 1);
+	KUNIT_EXPECT_EQ(test, pages, 3);
+	KUNIT_EXPECT_EQ(test, ranges[0].from, 0);
+	KUNIT_EXPECT_EQ(test, ranges[0].to, 3);
+	list_del(&hole.link);
+	memfd_put_file(file);
+}
+
 static void finish_frees_what_nobody_retrieved(struct kunit *test)
 {
 	struct huge *h = huge_new(test);
@@ -569,6 +626,9 @@ static void finish_frees_what_only_another_kernel_could_retrieve(struct kunit *t
 static struct kunit_case hugetlb_luo_cases[] = {
 	KUNIT_CASE(file_is_as_it_was_and_so_is_the_pool_after_it),
 	KUNIT_CASE(reservation_that_cant_be_had_changes_nothing),
+	KUNIT_CASE(records_may_come_in_any_order),
+	KUNIT_CASE(plans_go_behind_what_is_there),
+	KUNIT_CASE(regions_that_touch_are_one_range),
 	KUNIT_CASE(finish_frees_what_nobody_retrieved),
 	KUNIT_CASE(pages_that_wait_are_no_memory_yet),
 	KUNIT_CASE(pages_that_nobody_knows_any_more_do_not_count),
