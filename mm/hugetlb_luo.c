@@ -120,6 +120,7 @@ static const struct liveupdate_file_ops hugetlb_luo_ops = {
 	.freeze		= hugetlb_luo_freeze,
 	.unfreeze	= hugetlb_luo_unfreeze,
 	.retrieve	= hugetlb_luo_retrieve,
+	.can_finish	= hugetlb_luo_can_finish,
 	.finish		= hugetlb_luo_finish,
 	.get_id		= memfd_luo_get_id,
 	.owner		= THIS_MODULE,

@@ -14,6 +14,7 @@ void __init hugetlb_pool_hand_on(void);
 
 /* hugetlb_luo_retrieve.c */
 int hugetlb_luo_retrieve(struct liveupdate_file_op_args *args);
+bool hugetlb_luo_can_finish(struct liveupdate_file_op_args *args);
 void hugetlb_luo_finish(struct liveupdate_file_op_args *args);
 
 #endif /* _MM_HUGETLB_LUO_H */

@@ -381,8 +381,18 @@ int hugetlb_luo_retrieve(struct liveupdate_file_op_args *args)
 	else
 		args->file = file;
 out:
+	args->private_data = err == -ENOMEM ? args->handler : NULL;
 	hugetlb_incoming_free(&in);
 	return err;
+}
+
+/*
+ * All is there, and the pool or a limit may be raised: who gives up, or dies, does
+ * not take the file with him.
+ */
+bool hugetlb_luo_can_finish(struct liveupdate_file_op_args *args)
+{
+	return args->retrieve_status == 1 || !args->private_data;
 }
 
 static void hugetlb_return_records(struct hugetlb_incoming *in)

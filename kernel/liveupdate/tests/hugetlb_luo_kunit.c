@@ -121,23 +121,28 @@ static struct huge *huge_new(struct kunit *test)
 
 /* ---- the handler ---- */
 
-static const struct liveupdate_file_ops *huge_ops(void)
+static struct liveupdate_file_handler *huge_handler(void)
 {
 	struct liveupdate_file_handler *fh;
 
 	guard(rwsem_read)(&luo_get()->handlers_lock);
 	list_for_each_entry(fh, &luo_get()->handlers, node) {
 		if (!strcmp(fh->compatible, MEMFD_HUGEPAGES_FORMAT))
-			return fh->ops;
+			return fh;
 	}
 	return NULL;
+}
+
+static const struct liveupdate_file_ops *huge_ops(void)
+{
+	return huge_handler()->ops;
 }
 
 static int hugetlb_luo_test_init(struct kunit *test)
 {
 	if (!liveupdate_enabled())
 		kunit_skip(test, "needs kho=on liveupdate=on");
-	if (!huge_ops() || !size_to_hstate(PAGE_SIZE << ORDER))
+	if (!huge_handler() || !size_to_hstate(PAGE_SIZE << ORDER))
 		kunit_skip(test, "needs LIVEUPDATE_HUGETLB and a CPU with huge pages");
 	return 0;
 }
@@ -214,6 +219,29 @@ static void reservation_that_cant_be_had_changes_nothing(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
 	memfd_put_file(file);
 	expect_pool(h, 0);
+}
+
+/* Who has failed to get it may die of that, and another come. */
+static void file_that_is_whole_is_not_lost_for_want_of_memory(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	struct liveupdate_file_op_args args = memfd_args_at(virt_to_phys(h->ser));
+	struct file *file;
+
+	if (h->before.total)
+		kunit_skip(test, "there are huge pages");
+	args.handler = huge_handler();
+	KUNIT_EXPECT_TRUE(test, huge_ops()->can_finish(&args));
+	h->ranges[1].to = PAGES;
+	KUNIT_EXPECT_EQ(test, huge_ops()->retrieve(&args), -ENOMEM);
+	KUNIT_EXPECT_FALSE(test, huge_ops()->can_finish(&args));
+	flush_delayed_fput();
+
+	h->ranges[1].to = 3;
+	KUNIT_ASSERT_EQ(test, huge_ops()->retrieve(&args), 0);
+	file = args.file;
+	KUNIT_EXPECT_TRUE(test, huge_ops()->can_finish(&args));
+	memfd_put_file(file);
 }
 
 static void records_may_come_in_any_order(struct kunit *test)
@@ -626,6 +654,7 @@ static void finish_frees_what_only_another_kernel_could_retrieve(struct kunit *t
 static struct kunit_case hugetlb_luo_cases[] = {
 	KUNIT_CASE(file_is_as_it_was_and_so_is_the_pool_after_it),
 	KUNIT_CASE(reservation_that_cant_be_had_changes_nothing),
+	KUNIT_CASE(file_that_is_whole_is_not_lost_for_want_of_memory),
 	KUNIT_CASE(records_may_come_in_any_order),
 	KUNIT_CASE(plans_go_behind_what_is_there),
 	KUNIT_CASE(regions_that_touch_are_one_range),

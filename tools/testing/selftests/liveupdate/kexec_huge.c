@@ -109,6 +109,7 @@ static void end_huge(const struct scenario *s)
 	CHECK_FD(session);
 	CHECK_AT_LEAST(WRITTEN, waiting);
 	CHECK_EQ(-ENOMEM, luo_retrieve_fd(session, TOKEN));
+	CHECK_EQ(-EBUSY, luo_finish(session));
 	check_pool(waiting, 0, 0, waiting);
 	CHECK_EQ(total, luo_pool_resize(total));
 	fd = luo_retrieve_fd(session, TOKEN);
