@@ -61,8 +61,10 @@ static void hugetlb_forget_ranges(struct memfd_luo *m)
 {
 	struct memfd_hugepages_ser *ser = hugetlb_luo_ser(m);
 
-	if (ser->ranges)
+	if (ser->ranges) {
+		ser->ext.sum -= memfd_sum(ser->ranges, ser->nr_ranges);
 		kho_unpreserve_free(phys_to_virt(ser->ranges));
+	}
 	ser->nr_ranges = 0;
 	ser->ranges = 0;
 }
@@ -85,6 +87,7 @@ static int hugetlb_save_ranges(struct memfd_luo *m)
 		if (now == nr) {
 			ser->nr_ranges = nr;
 			ser->ranges = virt_to_phys(ranges);
+			ser->ext.sum += memfd_sum(ser->ranges, ser->nr_ranges);
 			return 0;
 		}
 		/* Somebody maps more, or who found the file frozen has let go. */

@@ -89,6 +89,7 @@ static int hugetlb_visit_check(struct memfd_walk *walk,
 	for (i = 0; i < nr; i++) {
 		if (orders[i] != order || !memfd_record_ok(walk->ser, &records[i], order))
 			return -EBADMSG;
+		walk->sum += memfd_sum(records[i].pfn_flags, records[i].index);
 		in->records[in->nr++] = (struct hugetlb_record) {
 			.phys = phys[i],
 			.index = records[i].index >> order,
@@ -132,7 +133,11 @@ static int hugetlb_copy_records(struct hugetlb_incoming *in)
 		return err;
 	in->walk.ser = &in->ser->memfd;
 	in->walk.visit = hugetlb_visit_check;
+	if (in->ser->ranges)
+		in->walk.sum = memfd_sum(in->ser->ranges, in->ser->nr_ranges);
 	err = memfd_walk(&in->walk);
+	if (!err && !memfd_sum_ok(&in->walk))
+		err = -EBADMSG;
 	if (!err)
 		hugetlb_sort_records(in);
 	return err;

@@ -55,6 +55,9 @@ static void memfd_save_owner(struct memfd_luo *m,
 	struct memfd_ext_ser *ext = memfd_ext(m->ser);
 
 	memset(ext->reserved, 0, sizeof(ext->reserved));
+	memset(ext->kind, 0, sizeof(ext->kind));
+	ext->sum_magic = MEMFD_SUM_MAGIC;
+	ext->sum = 0;
 	ext->token = args->token;
 	memcpy(ext->session, liveupdate_session_name(args->session),
 	       sizeof(ext->session));

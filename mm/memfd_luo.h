@@ -51,6 +51,12 @@ static inline struct memfd_ext_ser *memfd_ext(struct memfd_ser *ser)
 	return (struct memfd_ext_ser *)(ser + 1);
 }
 
+/* As what belongs to the file grows, so does its sum. */
+static inline void memfd_sum_add(struct memfd_ser *ser, u64 a, u64 b)
+{
+	memfd_ext(ser)->sum += memfd_sum(a, b);
+}
+
 /* Memory is full of zeros, and they look like an empty file. */
 static inline bool memfd_may_be_zeros(struct memfd_ser *ser)
 {
@@ -99,6 +105,7 @@ struct memfd_walk {
 	int (*visit)(struct memfd_walk *walk,
 		     const struct memfd_folio_ser *records, unsigned int nr);
 
+	u64 sum;		/* of what was seen without @consume */
 	u64 left;		/* records */
 	u32 area_left;		/* pages */
 	u64 pages;		/* of folios */
@@ -110,6 +117,7 @@ struct memfd_walk {
 };
 
 int memfd_walk(struct memfd_walk *walk);
+bool memfd_sum_ok(const struct memfd_walk *walk);
 
 /* hugetlb_luo_pool.c */
 #ifdef CONFIG_LIVEUPDATE_HUGETLB

@@ -92,6 +92,7 @@ static struct kho_vmalloc_chunk *memfd_chunk_add(struct memfd_luo *m)
 		m->chunk->next = virt_to_phys(chunk);
 	else
 		m->ser->folios.first = virt_to_phys(chunk);
+	memfd_sum_add(m->ser, virt_to_phys(chunk), 0);
 	m->chunk = chunk;
 	return chunk;
 }
@@ -129,6 +130,7 @@ static int memfd_records_grow(struct memfd_luo *m)
 	if (slot + 1 < KHO_VMALLOC_CHUNK_ENTRIES)
 		m->chunk->phys[slot + 1] = 0;
 	m->chunk->phys[slot] = virt_to_phys(records);
+	memfd_sum_add(m->ser, virt_to_phys(records), 0);
 	area->flags = KHO_VMALLOC_ALLOC;
 	area->total_pages++;
 	return 0;
@@ -147,6 +149,7 @@ static void memfd_record(struct memfd_luo *m, struct folio *folio)
 	record->pfn_flags = folio_pfn(folio) | MEMFD_FOLIO_DIRTY |
 			    MEMFD_FOLIO_UPTODATE;
 	record->index = folio->index;
+	memfd_sum_add(m->ser, record->pfn_flags, record->index);
 	m->pages += folio_nr_pages(folio);
 }
 
@@ -280,8 +283,10 @@ static void *memfd_block_get(struct memfd_walk *walk, u64 phys, unsigned int ord
 {
 	struct folio *folio;
 
-	if (!walk->consume)
+	if (!walk->consume) {
+		walk->sum += memfd_sum(phys, 0);
 		return kho_peek(phys, PAGE_SIZE << order);
+	}
 
 	folio = kho_restore_folio_of(phys, order);
 	return folio ? folio_address(folio) : NULL;
@@ -354,6 +359,22 @@ static int memfd_walk_chunk(struct memfd_walk *walk, u64 *phys)
 		err = memfd_walk_block(walk, chunk->phys[i]);
 	memfd_block_put(walk, chunk);
 	return err;
+}
+
+/**
+ * memfd_sum_ok - Say if records and what holds them are the file's.
+ * @walk: Walk that has seen them all.
+ *
+ * Return: true if they are, or nothing says what they were.
+ */
+bool memfd_sum_ok(const struct memfd_walk *walk)
+{
+	const struct memfd_ext_ser *ext = (const void *)(walk->ser + 1);
+
+	if (ext->magic == MEMFD_EXT_MAGIC ? ext->version < 3 :
+					    ext->sum_magic != MEMFD_SUM_MAGIC)
+		return true;
+	return ext->sum == walk->sum;
 }
 
 /* Records and what they name have a place of their own each. */

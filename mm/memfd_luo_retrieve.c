@@ -110,6 +110,7 @@ static int memfd_visit_check(struct memfd_walk *walk,
 	for (i = 0; i < nr; i++) {
 		if (!memfd_record_ok(walk->ser, used[i], orders[i]))
 			return -EBADMSG;
+		walk->sum += memfd_sum(used[i]->pfn_flags, used[i]->index);
 		if (orders[i] > MEMFD_MAX_ORDER)
 			walk->err = -EOPNOTSUPP;
 		else
@@ -143,6 +144,8 @@ static int memfd_check(struct memfd_ser *ser, struct memfd_walk *walk,
 	walk->visit = memfd_visit_check;
 	walk->max_pages = memfd_max_pages(ser);
 	err = memfd_walk(walk);
+	if (!err && !memfd_sum_ok(walk))
+		err = -EBADMSG;
 	return err ?: header ?: walk->err;
 }
 

@@ -72,6 +72,19 @@ static void expect_pool(struct huge *h, long used)
 	expect_pool_has(h, used, 0, used);
 }
 
+/* As Documentation/core-api/kho/memfd_hugepages.rst has it. */
+static u64 sum_of(const struct huge *h)
+{
+	const u64 factor = 0x5bd1e995;
+	u64 i, sum = (virt_to_phys(h->chunk) + virt_to_phys(h->records)) * factor;
+
+	if (h->ser->ranges)
+		sum += h->ser->ranges * (2ull * h->ser->nr_ranges + factor);
+	for (i = 0; i < h->ser->memfd.nr_folios; i++)
+		sum += h->records[i].pfn_flags * (2 * h->records[i].index + factor);
+	return sum;
+}
+
 static void add_folio(struct huge *h, unsigned int index)
 {
 	void *folio = waiting_block_new(&h->blocks, ORDER);
@@ -81,6 +94,7 @@ static void add_folio(struct huge *h, unsigned int index)
 		.pfn_flags = PHYS_PFN(virt_to_phys(folio)) | RECORD_FLAGS,
 		.index = (u64)index << ORDER,
 	};
+	h->ser->ext.sum = sum_of(h);
 }
 
 /* Huge pages 0 and 2 of four; only these are reserved. */
@@ -110,6 +124,7 @@ static struct huge *huge_new(struct kunit *test)
 	strscpy(h->ser->ext.name, "guest");
 	h->ser->ext.token = MEMFD_TEST_TOKEN;
 	strscpy(h->ser->ext.session, memfd_test_session.name);
+	h->ser->ext.sum_magic = MEMFD_SUM_MAGIC;
 	h->ser->ranges = virt_to_phys(h->ranges);
 	h->ser->nr_ranges = 2;
 	h->ranges[0] = (struct memfd_hugepages_range_ser) { .from = 0, .to = 1 };
@@ -611,10 +626,67 @@ static void damaged_handle_is_refused_and_nothing_is_used(struct kunit *test)
 	struct huge *h = huge_new(test);
 	struct file *file;
 
+	h->ser->ext.version = 2;
 	d->damage(h);
 	KUNIT_EXPECT_EQ(test, retrieve(h, &file), d->err);
 	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), h->blocks.nr);
 	flush_delayed_fput();
+	expect_pool(h, 0);
+}
+
+/* Of another file with as many pages at the same places. */
+static void folios_are_another_files(struct huge *h, const struct huge *other)
+{
+	h->chunk->phys[0] = other->chunk->phys[0];
+}
+
+static void a_folio_is_another_files(struct huge *h, const struct huge *other)
+{
+	h->records[1].pfn_flags = other->records[1].pfn_flags;
+}
+
+static void ranges_are_another_files(struct huge *h, const struct huge *other)
+{
+	h->ser->ranges = other->ser->ranges;
+}
+
+static const struct theft {
+	const char *name;
+	void (*damage)(struct huge *h, const struct huge *other);
+} thefts[] = {
+	{ "all folios", folios_are_another_files },
+	{ "a folio", a_folio_is_another_files },
+	{ "what is reserved", ranges_are_another_files },
+};
+
+KUNIT_ARRAY_PARAM_DESC(theft, thefts, name);
+
+static void what_leads_to_another_file_takes_nothing_of_it(struct kunit *test)
+{
+	const struct theft *d = test->param_value;
+	struct huge *h = huge_new(test), *other = huge_new(test);
+	struct file *file;
+
+	d->damage(h, other);
+	KUNIT_EXPECT_EQ(test, retrieve(h, &file), -EBADMSG);
+	finish(h);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&h->blocks), h->blocks.nr);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&other->blocks), other->blocks.nr);
+	flush_delayed_fput();
+	expect_pool(h, 0);
+	finish(other);
+	KUNIT_EXPECT_EQ(test, waiting_blocks_left(&other->blocks), 0);
+}
+
+static void sum_is_not_asked_for_before_version_3(struct kunit *test)
+{
+	struct huge *h = huge_new(test);
+	struct file *file;
+
+	h->ser->ext.version = 2;
+	h->ser->ext.sum++;
+	KUNIT_ASSERT_EQ(test, retrieve(h, &file), 0);
+	memfd_put_file(file);
 	expect_pool(h, 0);
 }
 
@@ -624,6 +696,7 @@ static void folio_that_comes_twice_costs_the_file_and_nothing_else(struct kunit 
 	struct huge *h = huge_new(test);
 	struct file *file;
 
+	h->ser->ext.version = 2;
 	h->records[1].pfn_flags = h->records[0].pfn_flags;
 	KUNIT_EXPECT_EQ(test, retrieve(h, &file), -EBADMSG);
 	flush_delayed_fput();
@@ -668,6 +741,8 @@ static struct kunit_case hugetlb_luo_cases[] = {
 	KUNIT_CASE(pages_of_a_file_that_nobody_retrieves_stay),
 	KUNIT_CASE_PARAM(damaged_handle_is_refused_and_nothing_is_used,
 			 damage_gen_params),
+	KUNIT_CASE_PARAM(what_leads_to_another_file_takes_nothing_of_it, theft_gen_params),
+	KUNIT_CASE(sum_is_not_asked_for_before_version_3),
 	KUNIT_CASE(folio_that_comes_twice_costs_the_file_and_nothing_else),
 	KUNIT_CASE(finish_frees_nothing_that_is_damaged),
 	KUNIT_CASE(finish_frees_what_only_another_kernel_could_retrieve),

@@ -70,9 +70,51 @@ static void handle_says_whose_it_is(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
 	ser = phys_to_virt(args.serialized_data);
 	ext = (const void *)(ser + 1);
-	KUNIT_EXPECT_EQ(test, ext->version, 2);
+	KUNIT_EXPECT_EQ(test, ext->version, 3);
 	KUNIT_EXPECT_EQ(test, ext->token, MEMFD_TEST_TOKEN);
 	KUNIT_EXPECT_STREQ(test, ext->session, memfd_test_session.name);
+	memfd_ops()->unpreserve(&args);
+	memfd_put_file(file);
+}
+
+static u64 sum_of(const struct memfd_ser *ser)
+{
+	const struct kho_vmalloc_chunk *chunk = phys_to_virt(ser->folios.first);
+	const u64 factor = 0x5bd1e995;
+	u64 i, sum = ser->folios.first * factor;
+
+	for (i = 0; i < ser->folios.total_pages; i++)
+		sum += chunk->phys[i] * factor;
+	for (i = 0; i < ser->nr_folios; i++) {
+		const struct memfd_folio_ser *record = phys_to_virt(chunk->phys[i / PER_PAGE]);
+
+		record += i % PER_PAGE;
+		sum += record->pfn_flags * (2 * record->index + factor);
+	}
+	return sum;
+}
+
+/* Also while holes are filled: what is in the sum is what retrieve looks at. */
+static void handle_has_the_sum_of_its_records(struct kunit *test)
+{
+	struct file *file = memfd_new(test, PER_PAGE);
+	struct liveupdate_file_op_args args = args_for(file);
+	const struct memfd_ser *ser;
+	const struct memfd_ext_ser *ext;
+
+	i_size_write(file_inode(file), FILE_SIZE + (PER_PAGE << PAGE_SHIFT));
+	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
+	ser = phys_to_virt(args.serialized_data);
+	ext = (const void *)(ser + 1);
+	KUNIT_EXPECT_EQ(test, ext->sum_magic, MEMFD_SUM_MAGIC);
+	KUNIT_EXPECT_EQ(test, ser->folios.total_pages, 1);
+	KUNIT_EXPECT_EQ(test, ext->sum, sum_of(ser));
+
+	fill(test, file, PER_PAGE + 3);
+	KUNIT_ASSERT_EQ(test, memfd_ops()->freeze(&args), 0);
+	KUNIT_EXPECT_EQ(test, ser->folios.total_pages, 2);
+	KUNIT_EXPECT_EQ(test, ext->sum, sum_of(ser));
+	memfd_ops()->unfreeze(&args);
 	memfd_ops()->unpreserve(&args);
 	memfd_put_file(file);
 }
@@ -263,6 +305,7 @@ static void folio_that_is_pinned_to_a_wrong_place_is_moved_again(struct kunit *t
 
 static struct kunit_case memfd_hold_cases[] = {
 	KUNIT_CASE(handle_says_whose_it_is),
+	KUNIT_CASE(handle_has_the_sum_of_its_records),
 	KUNIT_CASE(preserve_that_lacks_memory_leaves_the_file_free),
 	KUNIT_CASE(freeze_that_lacks_memory_can_be_tried_again),
 	KUNIT_CASE(holes_filled_meanwhile_are_forgotten),

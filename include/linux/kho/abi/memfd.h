@@ -67,9 +67,10 @@ static_assert(offsetof(struct memfd_ser, folios) == 32);
 static_assert(sizeof(struct memfd_ser) == 48);
 
 #define MEMFD_EXT_MAGIC		0x7478652d64666d65ULL	/* "emfd-ext" */
-#define MEMFD_EXT_VERSION	2
+#define MEMFD_EXT_VERSION	3
 #define MEMFD_EXT_NAME_LENGTH	250
 #define MEMFD_EXT_SESSION_LENGTH 64
+#define MEMFD_SUM_MAGIC		0x6d75732d64666d65ULL	/* "emfd-sum" */
 
 /**
  * struct memfd_ext_ser - What the format has no place for, behind memfd_ser.
@@ -84,6 +85,12 @@ static_assert(sizeof(struct memfd_ser) == 48);
  * @token:   Since version 2: token of the file.
  * @session: Since version 2: session of the file, with its NUL. One that is
  *           handed over again may have got another name.
+ * @kind:    Of the kind of file: see struct memfd_hugepages_ser. Else 0.
+ * @sum_magic: Since version 3: MEMFD_SUM_MAGIC. Where it is, and @magic is not,
+ *           @magic was damaged.
+ * @sum:     Since version 3: memfd_sum() of each record, by its two words; of the
+ *           address and 0 of each page of records, and of their list; and of what
+ *           the kind of file adds. The order does not matter.
  *
  * Readers that do not know it ignore the rest of the page.
  */
@@ -97,10 +104,30 @@ struct memfd_ext_ser {
 	u8	reserved[6];
 	u64	token;
 	char	session[MEMFD_EXT_SESSION_LENGTH];
+	u8	kind[16];
+	u64	sum_magic;
+	u64	sum;
 } __packed;
 
 static_assert(offsetof(struct memfd_ext_ser, name) == 24);
 static_assert(offsetof(struct memfd_ext_ser, token) == 280);
-static_assert(sizeof(struct memfd_ext_ser) == 352);
+static_assert(offsetof(struct memfd_ext_ser, kind) == 352);
+static_assert(offsetof(struct memfd_ext_ser, sum) == 376);
+static_assert(sizeof(struct memfd_ext_ser) == 384);
+
+/**
+ * memfd_sum - What two words add to the sum of an extension.
+ * @a: First word.
+ * @b: Second word.
+ *
+ * A word that is another than it was is noticed, if it fits the file at all, and
+ * so are two that change places.
+ *
+ * Return: a part of the sum, which wraps around.
+ */
+static inline u64 memfd_sum(u64 a, u64 b)
+{
+	return a * (2 * b + 0x5bd1e995);
+}
 
 #endif /* _LINUX_KHO_ABI_MEMFD_H */

@@ -21,7 +21,9 @@
  * struct memfd_hugepages_ser - Start of the preserved page a file record leads to.
  * @memfd:     As for other memfds, but each record of a folio stands for one
  *             huge page, and none has page frame 0.
- * @ext:       As for other memfds, and always there.
+ * @ext:       As for other memfds, and always there. Its sum covers @ranges and
+ *             @nr_ranges, in this order, if there are any.
+ * @head:      Where @ext says what it does for other memfds, too.
  * @order:     Order of the file's huge pages.
  * @nr_ranges: Number of elements in @ranges.
  * @ranges:    Preserved block with what is reserved for the file, 0 if there
@@ -29,15 +31,21 @@
  */
 struct memfd_hugepages_ser {
 	struct memfd_ser memfd;
-	struct memfd_ext_ser ext;
-	u32	order;
-	u32	nr_ranges;
-	u64	ranges;
+	union {
+		struct memfd_ext_ser ext;
+		struct {
+			u8	head[offsetof(struct memfd_ext_ser, kind)];
+			u32	order;
+			u32	nr_ranges;
+			u64	ranges;
+		} __packed;
+	};
 } __packed __aligned(8);
 
 static_assert(offsetof(struct memfd_hugepages_ser, ext) == 48);
 static_assert(offsetof(struct memfd_hugepages_ser, order) == 400);
-static_assert(sizeof(struct memfd_hugepages_ser) == 416);
+static_assert(offsetof(struct memfd_hugepages_ser, ranges) + 8 ==
+	      offsetof(struct memfd_hugepages_ser, ext.sum_magic));
 
 /**
  * struct memfd_hugepages_range_ser - Huge pages that are reserved for a file.
