@@ -388,6 +388,7 @@ int luo_init(struct luo *luo, const struct luo_memory *memory,
 		INIT_LIST_HEAD(&luo->freeze_files[i]);
 	luo_chain_init(&luo->chain, memory, sizeof(struct luo_session_ser),
 		       incoming ? incoming->sessions : 0);
+	luo->chain.sessions = true;
 	return luo_root_make(luo, incoming);
 }
 

@@ -59,6 +59,9 @@ int luo_file_set_read(struct liveupdate_session *session)
 	if (files->read)
 		return 0;
 
+	/* Records of others are left to them, whoever comes first. */
+	if (!luo_session_owns(session, luo_chain_incoming_owner(&files->chain)))
+		return -EBADMSG;
 	err = luo_chain_take_over(&files->chain, files->count);
 	if (err)
 		return err;

@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 
 #include "luo_flb.h"
+#include "luo_records.h"
 
 #define LUO_FLB_MAX \
 	((PAGE_SIZE - sizeof(struct luo_flb_page_ser)) / sizeof(struct luo_flb_ser))
@@ -61,16 +62,32 @@ static bool luo_flb_page_valid(const struct luo_flb_page_ser *page)
 	return page && page->pages == 1 && page->count <= LUO_FLB_MAX;
 }
 
+/* Without a note it may be another kernel's; without names, of somebody else. */
+static bool luo_flb_page_is_ours(const struct luo_flb_page_ser *page)
+{
+	u64 i;
+
+	if (luo_page_owner(page) == LUO_OWNER_FLBS)
+		return true;
+	for (i = 0; i < page->count; i++) {
+		if (luo_name_valid(page->flb[i].name))
+			return true;
+	}
+	return false;
+}
+
 /* A page that makes no sense is left alone, its memory reserved. */
 static void luo_flb_page_take_over(struct luo *luo)
 {
+	const struct luo_flb_page_ser *page;
 	u64 pa = luo->root->flb;
 
 	luo->flb_read = true;
 	if (!pa)
 		return;
 
-	if (PAGE_ALIGNED(pa) && luo_flb_page_valid(luo->memory->peek(pa)))
+	page = PAGE_ALIGNED(pa) ? luo->memory->peek(pa) : NULL;
+	if (luo_flb_page_valid(page) && luo_flb_page_is_ours(page))
 		luo->flb_page = luo->memory->claim(pa);
 	if (luo->flb_page) {
 		luo->flb_unread = luo->flb_page->count;
@@ -78,9 +95,12 @@ static void luo_flb_page_take_over(struct luo *luo)
 		luo->flb_seq = luo->flb_unread;
 		return;
 	}
+	luo->root->flb = 0;
+	/* Nothing is lost with it, whosever it is. */
+	if (luo_flb_page_valid(page) && !page->count)
+		return;
 	pr_warn("list of FLBs is damaged; their memory stays reserved\n");
 	luo->flbs_lost = true;
-	luo->root->flb = 0;
 }
 
 static void luo_flb_record_condemn(struct luo *luo, struct luo_flb_ser *record)
@@ -182,6 +202,7 @@ int luo_flb_page_make(struct luo *luo)
 		return PTR_ERR(page);
 
 	page->pages = 1;
+	luo_page_note(page, LUO_OWNER_FLBS);
 	luo->flb_page = page;
 	luo->root->flb = virt_to_phys(page);
 	return 0;

@@ -65,7 +65,7 @@ struct luo_memory {
 
 extern const struct luo_memory luo_kho_memory;
 
-/* ---- luo_records.c ---- */
+/* ---- luo_records*.c ---- */
 
 struct luo_slot {
 	struct luo_block *block;
@@ -88,13 +88,16 @@ struct luo_chain {
 	struct list_head blocks;
 	u64 incoming;
 	u64 count;
+	/* What new blocks are noted for: luo_owner_of() a session, or 0. */
+	u64 owner;
+	/* The records are of sessions. */
+	bool sessions;
 	u32 record_size;
 	u32 per_block;
 };
 
 void luo_chain_init(struct luo_chain *chain, const struct luo_memory *memory,
 		    u32 record_size, u64 incoming);
-int luo_chain_take_over(struct luo_chain *chain, u64 records);
 u64 luo_chain_first(struct luo_chain *chain);
 int luo_chain_add(struct luo_chain *chain, struct luo_slot *slot);
 void luo_chain_remove(struct luo_chain *chain, struct luo_slot *slot);
@@ -105,6 +108,10 @@ void *luo_block_record(const struct luo_chain *chain,
 		       const struct luo_block *block, u32 index);
 void *luo_slot_record(const struct luo_chain *chain, const struct luo_slot *slot);
 void luo_slot_own(struct luo_slot *slot, struct luo_block *block, u32 index);
+
+/* luo_records_incoming.c */
+int luo_chain_take_over(struct luo_chain *chain, u64 records);
+u64 luo_chain_incoming_owner(const struct luo_chain *chain);
 
 /* True if the array @field holds at least one character and a NUL. */
 #define luo_name_valid(field)							\
@@ -308,6 +315,8 @@ void luo_session_sync(struct liveupdate_session *session, s64 files);
 int luo_sessions_read(struct luo *luo);
 int luo_sessions_carry(struct luo *luo);
 void luo_sessions_uncarry(struct luo *luo);
+u64 luo_owner_of(const char *name, size_t len);
+bool luo_session_owns(const struct liveupdate_session *session, u64 owner);
 struct liveupdate_session *luo_session_lock_incoming(struct luo *luo,
 						     const char *name);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Chains of records: the only writer and the only reader.
+ * Chains of records: the only writer. Who reads them is luo_records_incoming.c.
  *
  * A record that goes leaves a hole, which the last record of the chain fills,
  * so that adding and removing cost the same at any length. Owners learn where
@@ -11,7 +11,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-#include "luo_internal.h"
+#include "luo_records.h"
 
 #define LUO_RECORD_SPACE	(PAGE_SIZE - sizeof(struct luo_block_ser))
 
@@ -29,11 +29,6 @@ void *luo_block_record(const struct luo_chain *chain,
 	return (void *)(block->ser + 1) + (size_t)index * chain->record_size;
 }
 
-static struct luo_block *luo_chain_last(struct luo_chain *chain)
-{
-	return list_last_entry_or_null(&chain->blocks, struct luo_block, node);
-}
-
 /**
  * luo_chain_init - Start a chain.
  * @chain:       Chain to set up.
@@ -48,18 +43,32 @@ void luo_chain_init(struct luo_chain *chain, const struct luo_memory *memory,
 	INIT_LIST_HEAD(&chain->blocks);
 	chain->incoming = incoming;
 	chain->count = 0;
+	chain->owner = 0;
+	chain->sessions = false;
 	chain->record_size = record_size;
 	chain->per_block = LUO_RECORD_SPACE / record_size;
 }
 
-static struct luo_block *luo_block_new(const struct luo_chain *chain, gfp_t gfp)
+/**
+ * luo_block_new - Make what is known of a block.
+ * @chain: Its chain.
+ * @gfp:   How to allocate.
+ *
+ * Return: the block, without its page, or NULL.
+ */
+struct luo_block *luo_block_new(const struct luo_chain *chain, gfp_t gfp)
 {
 	struct luo_block *block;
 
 	return kzalloc(struct_size(block, owners, chain->per_block), gfp);
 }
 
-static void luo_chain_append(struct luo_chain *chain, struct luo_block *block)
+/**
+ * luo_chain_append - Put a block at the end of a chain.
+ * @chain: Chain.
+ * @block: Block with its page.
+ */
+void luo_chain_append(struct luo_chain *chain, struct luo_block *block)
 {
 	struct luo_block *last = luo_chain_last(chain);
 
@@ -67,122 +76,6 @@ static void luo_chain_append(struct luo_chain *chain, struct luo_block *block)
 	if (last)
 		last->ser->next = virt_to_phys(block->ser);
 	chain->count += block->ser->count;
-}
-
-/* The rest of the chain is lost; what was read so far stays good. */
-static int luo_chain_cut(struct luo_chain *chain)
-{
-	struct luo_block *last = luo_chain_last(chain);
-
-	chain->incoming = 0;
-	if (last)
-		last->ser->next = 0;
-	return -EBADMSG;
-}
-
-static const struct luo_block_ser *luo_chain_peek(const struct luo_chain *chain,
-						  u64 pa)
-{
-	const struct luo_block_ser *block;
-
-	block = PAGE_ALIGNED(pa) ? chain->memory->peek(pa) : NULL;
-	return block && block->count <= chain->per_block ? block : NULL;
-}
-
-/*
- * What holds no record may be anybody's page of zeros, of which memory is full:
- * nobody claims it, so nobody frees it. A chain may be one such block, and
- * mainline's list of sessions may end with one.
- */
-static bool luo_block_is_blank(const struct luo_block_ser *block)
-{
-	return block && !block->count && !block->next;
-}
-
-static bool luo_chain_is_empty(const struct luo_chain *chain)
-{
-	return list_empty(&chain->blocks) &&
-	       luo_block_is_blank(luo_chain_peek(chain, chain->incoming));
-}
-
-/*
- * Before anything is claimed: what does not fit together is not ours. Every so
- * often a block is remembered that does not come again unless there is a cycle.
- */
-static int luo_chain_check(const struct luo_chain *chain, u64 records)
-{
-	u64 pa = chain->incoming, remembered = 0, blocks = 0;
-	u64 count = chain->count;
-
-	while (pa) {
-		const struct luo_block_ser *block = luo_chain_peek(chain, pa);
-
-		if (!block || !block->count || pa == remembered ||
-		    block->count > records - count)
-			return -EBADMSG;
-		if (is_power_of_2(++blocks))
-			remembered = pa;
-		count += block->count;
-		pa = block->next;
-		cond_resched();
-	}
-	return count == records ? 0 : -EBADMSG;
-}
-
-static int luo_chain_take_over_one(struct luo_chain *chain)
-{
-	const struct luo_block_ser *incoming = luo_chain_peek(chain, chain->incoming);
-	struct luo_block *block;
-
-	if (luo_block_is_blank(incoming)) {
-		luo_chain_cut(chain);
-		return 0;
-	}
-	if (!incoming || !incoming->count)
-		return luo_chain_cut(chain);
-
-	/* Not charged: who looks first, as at a counter in sysfs, is not the owner. */
-	block = luo_block_new(chain, GFP_KERNEL);
-	if (!block)
-		return -ENOMEM;
-
-	block->ser = chain->memory->claim(chain->incoming);
-	if (!block->ser) {
-		kfree(block);
-		return luo_chain_cut(chain);
-	}
-	chain->incoming = block->ser->next;
-	luo_chain_append(chain, block);
-	return 0;
-}
-
-/**
- * luo_chain_take_over - Make the previous kernel's blocks ours.
- * @chain:   Chain started with the address of its first block.
- * @records: Number of records there must be, or U64_MAX for as many as can be read.
- *
- * A block is claimed as it is read and can't be claimed twice, so a cycle ends
- * the walk like any other address that is no block. A last block without records
- * is left where it is.
- *
- * Return: 0; -ENOMEM, and another call goes on where this one stopped;
- * -EBADMSG if a block can't be read: those before it are in the chain. If the
- * number was known and is another, no block was claimed.
- */
-int luo_chain_take_over(struct luo_chain *chain, u64 records)
-{
-	int err = 0;
-
-	if (chain->incoming && luo_chain_is_empty(chain))
-		chain->incoming = 0;
-	if (records != U64_MAX && luo_chain_check(chain, records))
-		return luo_chain_cut(chain);
-
-	while (chain->incoming && !err) {
-		err = luo_chain_take_over_one(chain);
-		cond_resched();
-	}
-	return err;
 }
 
 /**
@@ -238,6 +131,8 @@ static int luo_chain_grow(struct luo_chain *chain)
 		return PTR_ERR(page);
 	}
 	block->ser = page;
+	if (chain->owner)
+		luo_page_note(page, chain->owner);
 	luo_chain_append(chain, block);
 	return 0;
 }

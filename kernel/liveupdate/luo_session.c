@@ -228,6 +228,7 @@ static struct liveupdate_session *luo_session_alloc(struct luo *luo,
 	kref_init(&session->kref);
 	mutex_init(&session->lock);
 	luo_file_set_init(&session->files, luo, 0, 0);
+	session->files.chain.owner = luo_owner_of(name, strlen(name));
 	return session;
 }
 

@@ -8,9 +8,11 @@
 
 #define pr_fmt(fmt) "liveupdate: " fmt
 
+#include <linux/build_bug.h>
 #include <linux/cleanup.h>
 #include <linux/ctype.h>
 #include <linux/export.h>
+#include <linux/minmax.h>
 
 #include "luo_session.h"
 
@@ -25,6 +27,8 @@ static bool luo_name_taken(struct luo *luo, const char *name)
 /* What luo_session_rename() puts behind a name, and what it leaves of any. */
 #define LUO_SUFFIX_SIZE		sizeof("~4294967295")
 #define LUO_NAME_KEPT		(LUO_SESSION_NAME_LENGTH - LUO_SUFFIX_SIZE)
+
+static_assert(LUO_NAME_KEPT == LUO_OWNER_NAME_LENGTH);
 
 /* No two sessions get the same @n, so names that are cut stay different. */
 static void luo_session_rename(struct liveupdate_session *session,
@@ -43,6 +47,67 @@ static void luo_session_rename(struct liveupdate_session *session,
 	luo_session_warn(session, "was never finished and is handed over as %*pE\n",
 			 (int)strlen(name), name);
 	strscpy_pad(luo_session_record(session)->name, name);
+}
+
+/* It may have been, as there is no room for more. */
+static bool luo_name_is_cut(const char *now)
+{
+	return strlen(now) == LUO_SESSION_NAME_LENGTH - 1;
+}
+
+/* Undo luo_session_rename() once: the name before was of the length @len, or longer. */
+static bool luo_name_undo(const char *now, size_t *len)
+{
+	size_t digits = 0;
+
+	while (digits < *len && isdigit(now[*len - 1 - digits]))
+		digits++;
+	if (!digits || *len < digits + 2 || now[*len - 1 - digits] != '~')
+		return false;
+
+	*len -= digits + 1;
+	/* What was cut may have ended in the middle of an older number. */
+	while (luo_name_is_cut(now) && *len && now[*len - 1] == '~')
+		--*len;
+	return true;
+}
+
+/**
+ * luo_owner_of - Say for whom the blocks of a session are noted.
+ * @name: Name of the session.
+ * @len:  Its length.
+ *
+ * Return: the same for all names that begin alike, as far as luo_session_rename()
+ * keeps any.
+ */
+u64 luo_owner_of(const char *name, size_t len)
+{
+	u64 hash = 0xcbf29ce484222325;
+	size_t i;
+
+	for (i = 0; i < min(len, LUO_OWNER_NAME_LENGTH); i++)
+		hash = (hash ^ (u8)name[i]) * 0x100000001b3;
+	return hash;
+}
+
+/**
+ * luo_session_owns - Say if blocks are a session's.
+ * @session: Incoming session.
+ * @owner:   For whom the blocks are noted, or 0 for nobody.
+ *
+ * Return: true if they are, or may be.
+ */
+bool luo_session_owns(const struct liveupdate_session *session, u64 owner)
+{
+	size_t len = strlen(session->name);
+
+	if (!owner)
+		return true;
+	do {
+		if (luo_owner_of(session->name, len) == owner)
+			return true;
+	} while (luo_name_undo(session->name, &len));
+	return false;
 }
 
 /**
@@ -77,22 +142,13 @@ bool liveupdate_session_was(const struct liveupdate_session *session,
 {
 	const char *now = session->name;
 	size_t len = strlen(now);
-	const bool cut = len == LUO_SESSION_NAME_LENGTH - 1;
-	size_t digits;
 
-	while (strncmp(now, name, len) ||
-	       (name[len] && !(cut && len >= LUO_NAME_KEPT))) {
-		/* Undo luo_session_rename(). */
-		for (digits = 0; digits < len && isdigit(now[len - 1 - digits]);)
-			digits++;
-		if (!digits || len < digits + 2 || now[len - 1 - digits] != '~')
-			return false;
-		len -= digits + 1;
-		/* What was cut may have ended in the middle of an older number. */
-		while (cut && len && now[len - 1] == '~')
-			len--;
-	}
-	return true;
+	do {
+		if (!strncmp(now, name, len) &&
+		    (!name[len] || (luo_name_is_cut(now) && len >= LUO_NAME_KEPT)))
+			return true;
+	} while (luo_name_undo(now, &len));
+	return false;
 }
 EXPORT_SYMBOL_GPL(liveupdate_session_was);
 

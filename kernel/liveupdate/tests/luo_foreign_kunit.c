@@ -10,6 +10,7 @@
 
 #include "luo_test.h"
 
+#include <linux/string.h>
 /* ---- pages of others ---- */
 
 /* A page of zeros that is somebody else's stands where records should. */
@@ -93,6 +94,179 @@ static void list_of_sessions_may_end_with_an_empty_block(struct kunit *test)
 /* As if another session, whose records lead there too, had taken the second. */
 static void records_taken_before_the_damage_was_found_stay(struct kunit *test)
 {
+/* Chains of equal length, so that nothing but the note says whose they are. */
+struct theft_row {
+	const char *name;
+	void (*damage)(struct luo_test *t, struct luo_session_ser *records);
+};
+
+static void files_are_of_b(struct luo_test *t, struct luo_session_ser *records)
+{
+	records[0].files = records[1].files;
+}
+
+static void files_go_on_at_b(struct luo_test *t, struct luo_session_ser *records)
+{
+	luo_test_files_of(&records[0])->next = records[1].files;
+	records[0].count = 2;
+}
+
+static const struct theft_row theft_rows[] = {
+	{ "instead of its own", files_are_of_b },
+	{ "behind its own", files_go_on_at_b },
+};
+KUNIT_ARRAY_PARAM_DESC(theft, theft_rows, name);
+
+static void files_of_another_session_are_left_to_it(struct kunit *test)
+{
+	const struct theft_row *row = test->param_value;
+	struct luo_test *t = luo_test_of(test);
+	struct luo_session_ser *records = luo_test_hand_over_four(t);
+	struct liveupdate_session *b;
+
+	row->damage(t, records);
+	KUNIT_EXPECT_PTR_EQ(test, luo_session_retrieve(&t->luo, "a"), ERR_PTR(-EBADMSG));
+	b = luo_test_retrieve(t, "b");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(b, 1), 0);
+	luo_session_close(b);
+	xa_destroy(&t->blobs);
+}
+
+static struct luo_note_ser *note_of(const struct luo_session_ser *record)
+{
+	return (void *)luo_test_files_of(record) + PAGE_SIZE - sizeof(struct luo_note_ser);
+}
+
+/* What stands in the note is part of the format. */
+static void files_are_noted_for_their_session(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_session_ser *records = luo_test_hand_over_four(t);
+
+	KUNIT_EXPECT_EQ(test, note_of(&records[0])->magic, LUO_NOTE_MAGIC);
+	KUNIT_EXPECT_EQ(test, note_of(&records[0])->owner, 0xaf63dc4c8601ec8c);
+	xa_destroy(&t->blobs);
+}
+
+static void files_of_other_kernels_are_noted_for_nobody(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_session_ser *records = luo_test_hand_over_four(t);
+	struct liveupdate_session *a;
+
+	memset(note_of(&records[0]), 0, sizeof(struct luo_note_ser));
+	a = luo_test_retrieve(t, "a");
+	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(a, 1), 0);
+	luo_session_close(a);
+	xa_destroy(&t->blobs);
+}
+
+/* Their second word is a number of records that there may be. */
+struct page_row {
+	const char *name;
+	u8 fill;
+	u64 count;
+};
+
+static const struct page_row page_rows[] = {
+	{ "of zeros", 0, 1 },
+	{ "of noise", 0xa5, 50 },
+};
+KUNIT_ARRAY_PARAM_DESC(page, page_rows, name);
+
+static struct luo_block_ser *foreign_page(struct luo_test *t, const struct page_row *row)
+{
+	struct luo_block_ser *page = luo_test_previous_page(t);
+
+	memset(page, row->fill, PAGE_SIZE);
+	page->next = 0;
+	page->count = row->count;
+	return page;
+}
+
+static void expect_list_to_end_before(struct luo_test *t, u64 pa, u64 sessions)
+{
+	struct luo_block_ser *first = phys_to_virt(t->luo.root->sessions);
+
+	first->next = pa;
+	KUNIT_ASSERT_EQ(t->test, luo_sessions_read(&t->luo), 0);
+	KUNIT_EXPECT_TRUE(t->test, t->luo.sessions_lost);
+	KUNIT_EXPECT_EQ(t->test, t->luo.count[LUO_INCOMING].sessions, sessions);
+	KUNIT_EXPECT_EQ(t->test, first->next, 0);
+	KUNIT_EXPECT_TRUE(t->test, luo_test_page_is_previous(t, pa));
+}
+
+static void page_without_names_lists_no_sessions(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+
+	luo_test_hand_over_four(t);
+	expect_list_to_end_before(t, virt_to_phys(foreign_page(t, test->param_value)), 4);
+	xa_destroy(&t->blobs);
+}
+
+/* Whose first record begins with a name, too. */
+static void records_of_files_list_no_sessions(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_session_ser *records = luo_test_hand_over_four(t);
+
+	expect_list_to_end_before(t, records[1].files, 4);
+	luo_session_close(luo_test_retrieve(t, "b"));
+	xa_destroy(&t->blobs);
+}
+
+static void page_without_names_is_none_of_flbs(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f = luo_test_flb_new(t, "f");
+	struct luo_block_ser *page;
+	void *obj;
+
+	luo_test_hand_over_four(t);
+	page = foreign_page(t, test->param_value);
+	page->next = 1;
+	t->luo.root->flb = virt_to_phys(page);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -EBADMSG);
+	KUNIT_EXPECT_TRUE(test, luo_test_page_is_previous(t, virt_to_phys(page)));
+	xa_destroy(&t->blobs);
+}
+
+/* It begins as a block does, and with a name. */
+static void page_of_flbs_lists_no_sessions(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "i");
+	struct luo_test_flb *f = luo_test_flb(t, h, "f");
+	void *obj;
+
+	luo_test_preserve_new(t, luo_test_create(t, "i"), h, 1);
+	luo_test_hand_over_four(t);
+	expect_list_to_end_before(t, t->luo.root->flb, 5);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), 0);
+	luo_flb_put_incoming(&t->luo, &f->flb);
+	xa_destroy(&t->blobs);
+}
+
+/* Nothing is lost with it. */
+static void page_without_records_is_none_of_flbs(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_flb *f = luo_test_flb_new(t, "f");
+	const struct page_row row = { .fill = 0xa5 };
+	struct luo_block_ser *page;
+	void *obj;
+
+	luo_test_hand_over_four(t);
+	page = foreign_page(t, &row);
+	page->next = 1;
+	t->luo.root->flb = virt_to_phys(page);
+	KUNIT_EXPECT_EQ(test, luo_flb_get_incoming(&t->luo, &f->flb, &obj), -ENOENT);
+	KUNIT_EXPECT_TRUE(test, luo_test_page_is_previous(t, virt_to_phys(page)));
+	KUNIT_EXPECT_EQ(test, t->luo.root->flb, 0);
+	xa_destroy(&t->blobs);
+}
+
 	struct luo_test *t = luo_test_of(test);
 	struct luo_session_ser *records = luo_test_hand_over_four(t);
 	struct luo_block_ser *more = luo_test_previous_page(t);
@@ -209,3 +383,11 @@ static struct kunit_suite luo_foreign_suite = {
 	.test_cases = luo_foreign_cases,
 };
 kunit_test_suite(luo_foreign_suite);
+	KUNIT_CASE_PARAM(files_of_another_session_are_left_to_it, theft_gen_params),
+	KUNIT_CASE(files_are_noted_for_their_session),
+	KUNIT_CASE(files_of_other_kernels_are_noted_for_nobody),
+	KUNIT_CASE_PARAM(page_without_names_lists_no_sessions, page_gen_params),
+	KUNIT_CASE(records_of_files_list_no_sessions),
+	KUNIT_CASE(page_of_flbs_lists_no_sessions),
+	KUNIT_CASE_PARAM(page_without_names_is_none_of_flbs, page_gen_params),
+	KUNIT_CASE(page_without_records_is_none_of_flbs),

@@ -95,6 +95,29 @@ struct luo_file_ser {
 
 static_assert(sizeof(struct luo_file_ser) == 64);
 
+#define LUO_NOTE_MAGIC		0x72656e776f6f756cULL	/* "luoowner" */
+#define LUO_OWNER_NAME_LENGTH	52
+
+#define LUO_OWNER_FLBS		1
+
+/**
+ * struct luo_note_ser - Whose a block of file records or the page of FLBs is; ends
+ * the page.
+ * @magic: LUO_NOTE_MAGIC, else nothing is known.
+ * @owner: LUO_OWNER_FLBS; or FNV-1a of 64 bits of the session's name when the block
+ *         was made, of LUO_OWNER_NAME_LENGTH bytes at most. A session that is
+ *         handed over again may have got another name.
+ *
+ * Behind the last record there is always room for it. Readers that do not know it
+ * ignore it.
+ */
+struct luo_note_ser {
+	u64	magic;
+	u64	owner;
+} __packed;
+
+static_assert(sizeof(struct luo_note_ser) == 16);
+
 /**
  * struct luo_flb_ser - Record of file-lifecycle-bound data.
  * @name:  Unique, with its NUL.
