@@ -431,6 +431,7 @@ void hugetlb_luo_finish(struct liveupdate_file_op_args *args)
 	} else {
 		pr_warn_ratelimited("token %llu: damaged or another file's: its memory stays reserved\n",
 				    args->token);
+		args->retrieve_status = -EBADMSG;
 	}
 	hugetlb_incoming_free(&in);
 }

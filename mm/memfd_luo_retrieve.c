@@ -358,9 +358,11 @@ void memfd_luo_finish(struct liveupdate_file_op_args *args)
 
 	ser = kho_peek(args->serialized_data, PAGE_SIZE);
 	err = ser ? memfd_check(ser, &walk, args) : -EBADMSG;
-	if (!err || err == -EOPNOTSUPP)
+	if (!err || err == -EOPNOTSUPP) {
 		memfd_consume(args->serialized_data, NULL);
-	else
+	} else {
 		pr_warn_ratelimited("token %llu: damaged or another file's: its memory stays reserved\n",
 				    args->token);
+		args->retrieve_status = -EBADMSG;
+	}
 }

@@ -55,7 +55,8 @@ enum liveupdate_retry {
  *                   liveupdate_get_file_incoming().
  * @token:           Token of the file in @session.
  * @retrieve_status: 0 if retrieve was never tried, 1 if it succeeded, else the
- *                   error it ended with.
+ *                   error it ended with. A finish that finds @serialized_data
+ *                   damaged, or not this file's, sets -EBADMSG.
  * @file:            The file; set by retrieve. NULL in finish if the file was
  *                   never retrieved.
  * @serialized_data: Set by preserve, handed over, read by retrieve and finish. 0

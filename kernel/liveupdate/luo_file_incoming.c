@@ -242,14 +242,12 @@ void luo_file_end(struct luo_file *f)
 {
 	/*
 	 * What makes no sense names nothing that may be freed, and its FLBs may be
-	 * those of others.
+	 * those of others. Of what nobody retrieved, finish is the first to see that.
 	 */
-	const bool damaged = f->retrieve_status == -EBADMSG;
-
-	if (damaged)
+	if (f->retrieve_status == -EBADMSG)
 		f->incoming.data = 0;
 	luo_op_call_void(f, "finish", f->handler->ops->finish);
-	if (!damaged)
+	if (f->retrieve_status != -EBADMSG)
 		luo_flb_files_finish(luo_of(f), f->handler);
 	if (!list_empty(&f->retrieved_node))
 		luo_file_drop_retrieved(f);

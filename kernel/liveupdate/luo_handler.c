@@ -328,6 +328,7 @@ void luo_op_call_void(struct luo_file *f, const char *name,
 
 	call(&args);
 	luo_op_end(f, &op, 0);
+	f->retrieve_status = args.retrieve_status;
 	keep->private_data = args.private_data;
 	keep->data = args.serialized_data;
 }
