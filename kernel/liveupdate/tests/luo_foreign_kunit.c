@@ -5,12 +5,15 @@
 
 #include <kunit/test.h>
 #include <linux/io.h>
+#include <linux/jiffies.h>
+#include <linux/kmsg_dump.h>
 #include <linux/kthread.h>
+#include <linux/ratelimit_types.h>
 #include <linux/sched.h>
+#include <linux/string.h>
 
 #include "luo_test.h"
 
-#include <linux/string.h>
 /* ---- pages of others ---- */
 
 /* A page of zeros that is somebody else's stands where records should. */
@@ -91,9 +94,6 @@ static void list_of_sessions_may_end_with_an_empty_block(struct kunit *test)
 	xa_destroy(&t->blobs);
 }
 
-/* As if another session, whose records lead there too, had taken the second. */
-static void records_taken_before_the_damage_was_found_stay(struct kunit *test)
-{
 /* Chains of equal length, so that nothing but the note says whose they are. */
 struct theft_row {
 	const char *name;
@@ -267,6 +267,9 @@ static void page_without_records_is_none_of_flbs(struct kunit *test)
 	xa_destroy(&t->blobs);
 }
 
+/* As if another session, whose records lead there too, had taken the second. */
+static void records_taken_before_the_damage_was_found_stay(struct kunit *test)
+{
 	struct luo_test *t = luo_test_of(test);
 	struct luo_session_ser *records = luo_test_hand_over_four(t);
 	struct luo_block_ser *more = luo_test_previous_page(t);
@@ -276,6 +279,7 @@ static void page_without_records_is_none_of_flbs(struct kunit *test)
 	more->count = 1;
 	luo_test_files_of(&records[1])->next = virt_to_phys(more);
 	records[1].count = 2;
+	memset(note_of(&records[1]), 0, sizeof(struct luo_note_ser));
 	KUNIT_ASSERT_EQ(test, luo_sessions_read(&t->luo), 0);
 	pages = luo_test_pages(t);
 	luo_test_fail_step(t, 2, -ENOMEM);
@@ -285,10 +289,6 @@ static void page_without_records_is_none_of_flbs(struct kunit *test)
 	xa_destroy(&t->blobs);
 }
 
-/* ---- two at the same time ---- */
-
-/* Who retrieves the session, or asks for it in a driver. */
-struct late {
 /* ---- files of others ---- */
 
 static void finish_finds_damage(struct liveupdate_file_op_args *args)
@@ -323,6 +323,57 @@ static void file_that_finish_finds_damaged_is_none_of_an_flb(struct kunit *test)
 	xa_destroy(&t->blobs);
 }
 
+/* ---- the log ---- */
+
+#define MANY		50
+#define BURST		DEFAULT_RATELIMIT_BURST
+
+static unsigned int lines_of(struct kunit *test, const char *text)
+{
+	char *line = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	struct kmsg_dump_iter iter;
+	unsigned int n = 0;
+	size_t len;
+
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	kmsg_dump_rewind(&iter);
+	while (kmsg_dump_get_line(&iter, false, line, PAGE_SIZE, &len))
+		n += !!strnstr(line, text, len);
+	return n;
+}
+
+static void damaged_records_do_not_flood_the_log(struct kunit *test)
+{
+	const char *text = "session flood: token";
+	unsigned int before = lines_of(test, text), lines, may;
+	struct luo_test *t = luo_test_of(test);
+	unsigned long begin = jiffies;
+	struct luo_file_ser *file;
+	struct luo_session_ser *record;
+	unsigned int i;
+
+	luo_test_hand_over_again(t, luo_test_handler(t, "h"), MANY);
+	record = (void *)((struct luo_block_ser *)phys_to_virt(t->luo.root->sessions) + 1);
+	strscpy_pad(record->name, "flood");
+	memset(note_of(record), 0, sizeof(struct luo_note_ser));
+	file = (void *)(luo_test_files_of(record) + 1);
+	for (i = 0; i < MANY; i++)
+		file[i].handler[0] = 0;
+
+	/* So that the first line is one at least. */
+	schedule_timeout_uninterruptible(DEFAULT_RATELIMIT_INTERVAL + 1);
+	luo_session_close(luo_test_retrieve(t, "flood"));
+	lines = lines_of(test, text) - before;
+	may = BURST * (1 + (jiffies - begin) / DEFAULT_RATELIMIT_INTERVAL);
+	KUNIT_EXPECT_GE(test, lines, 1);
+	KUNIT_EXPECT_LE(test, lines, min(may, MANY - 1));
+	xa_destroy(&t->blobs);
+}
+
+/* ---- two at the same time ---- */
+
+/* Who retrieves the session, or asks for it in a driver. */
+struct late {
 	struct luo *luo;
 	unsigned int fail_alloc;
 	struct completion done;
@@ -405,7 +456,17 @@ static void owner_without_memory_hears_of_damage_found_meanwhile(struct kunit *t
 static struct kunit_case luo_foreign_cases[] = {
 	KUNIT_CASE_PARAM(page_of_zeros_is_left_to_its_owner, zeros_gen_params),
 	KUNIT_CASE(list_of_sessions_may_end_with_an_empty_block),
+	KUNIT_CASE_PARAM(files_of_another_session_are_left_to_it, theft_gen_params),
+	KUNIT_CASE(files_are_noted_for_their_session),
+	KUNIT_CASE(files_of_other_kernels_are_noted_for_nobody),
+	KUNIT_CASE_PARAM(page_without_names_lists_no_sessions, page_gen_params),
+	KUNIT_CASE(records_of_files_list_no_sessions),
+	KUNIT_CASE(page_of_flbs_lists_no_sessions),
+	KUNIT_CASE_PARAM(page_without_names_is_none_of_flbs, page_gen_params),
+	KUNIT_CASE(page_without_records_is_none_of_flbs),
 	KUNIT_CASE(records_taken_before_the_damage_was_found_stay),
+	KUNIT_CASE(file_that_finish_finds_damaged_is_none_of_an_flb),
+	KUNIT_CASE_SLOW(damaged_records_do_not_flood_the_log),
 	KUNIT_CASE(owner_without_memory_hears_of_damage_found_meanwhile),
 	{}
 };
@@ -417,12 +478,3 @@ static struct kunit_suite luo_foreign_suite = {
 	.test_cases = luo_foreign_cases,
 };
 kunit_test_suite(luo_foreign_suite);
-	KUNIT_CASE_PARAM(files_of_another_session_are_left_to_it, theft_gen_params),
-	KUNIT_CASE(files_are_noted_for_their_session),
-	KUNIT_CASE(files_of_other_kernels_are_noted_for_nobody),
-	KUNIT_CASE_PARAM(page_without_names_lists_no_sessions, page_gen_params),
-	KUNIT_CASE(records_of_files_list_no_sessions),
-	KUNIT_CASE(page_of_flbs_lists_no_sessions),
-	KUNIT_CASE_PARAM(page_without_names_is_none_of_flbs, page_gen_params),
-	KUNIT_CASE(page_without_records_is_none_of_flbs),
-	KUNIT_CASE(file_that_finish_finds_damaged_is_none_of_an_flb),
