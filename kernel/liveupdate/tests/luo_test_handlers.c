@@ -340,6 +340,17 @@ static const struct file_operations file_fops = {
 
 /* ---- handlers ---- */
 
+/* Whose a page is: at its end, where no test writes. */
+struct test_owner {
+	u64 token;
+	char name[LUO_SESSION_NAME_LENGTH];
+};
+
+static struct test_owner *owner_of(void *page)
+{
+	return (struct test_owner *)(page + PAGE_SIZE) - 1;
+}
+
 static bool handler_can_preserve(struct liveupdate_file_handler *handler,
 				 struct file *file)
 {
@@ -360,6 +371,9 @@ static int handler_preserve(struct liveupdate_file_op_args *args)
 	if (err)
 		return err;
 
+	owner_of(f->page)->token = args->token;
+	memcpy(owner_of(f->page)->name, liveupdate_session_name(args->session),
+	       LUO_SESSION_NAME_LENGTH);
 	args->serialized_data = virt_to_phys(f->page);
 	args->preserved_bytes = PAGE_SIZE;
 	return 0;
@@ -416,10 +430,23 @@ static u64 *handler_peek(u64 pa)
 	return kho_peek(pa, PAGE_SIZE);
 }
 
+/* That of the file, NULL also if it is another's. */
+static u64 *handler_peek_own(const struct liveupdate_file_op_args *args)
+{
+	u64 *page = handler_peek(args->serialized_data);
+	const struct test_owner *owner;
+
+	if (!page)
+		return NULL;
+	owner = owner_of(page);
+	return owner->token == args->token && !owner->name[LUO_SESSION_NAME_LENGTH - 1] &&
+	       liveupdate_session_was(args->session, owner->name) ? page : NULL;
+}
+
 static int handler_retrieve(struct liveupdate_file_op_args *args)
 {
 	struct kind *kind = container_of(args->handler, struct kind, handler);
-	u64 *page = handler_peek(args->serialized_data);
+	u64 *page = handler_peek_own(args);
 	struct test_file *f;
 	struct file *file;
 	int err;
@@ -453,7 +480,7 @@ static int handler_retrieve(struct liveupdate_file_op_args *args)
 static bool handler_can_finish(struct liveupdate_file_op_args *args)
 {
 	struct test_file *f = args->file ? args->file->private_data : NULL;
-	u64 *page = f ? (u64 *)f->page : handler_peek(args->serialized_data);
+	u64 *page = f ? (u64 *)f->page : handler_peek_own(args);
 
 	return !called(args->handler->compatible, "can_finish", page ? *page : 0);
 }
@@ -461,11 +488,13 @@ static bool handler_can_finish(struct liveupdate_file_op_args *args)
 static void handler_finish(struct liveupdate_file_op_args *args)
 {
 	struct test_file *f = args->file ? args->file->private_data : NULL;
-	u64 *page = f ? (u64 *)f->page : handler_peek(args->serialized_data);
+	u64 *page = f ? (u64 *)f->page : handler_peek_own(args);
 
 	called(args->handler->compatible, "finish", page ? *page : 0);
-	if (!f)
+	if (!f && page)
 		kho_restore_free(page);
+	if (!f && !page)
+		args->retrieve_status = -EBADMSG;
 }
 
 static const struct liveupdate_file_ops handler_ops = {
@@ -524,6 +553,14 @@ static int flb_preserve(struct liveupdate_flb_op_args *args)
 	return 0;
 }
 
+/* The page of the FLB, NULL if it is none. */
+static u64 *flb_peek(const struct liveupdate_flb_op_args *args)
+{
+	u64 *page = handler_peek(args->data);
+
+	return page && *page == FLB_VALUE ? page : NULL;
+}
+
 static void flb_unpreserve(struct liveupdate_flb_op_args *args)
 {
 	called(args->flb->compatible, "unpreserve", *(u64 *)args->obj);
@@ -533,7 +570,7 @@ static void flb_unpreserve(struct liveupdate_flb_op_args *args)
 /* From here on the handle is of no use any more. */
 static int flb_retrieve(struct liveupdate_flb_op_args *args)
 {
-	u64 *page = handler_peek(args->data);
+	u64 *page = flb_peek(args);
 	int err;
 
 	if (!page)
@@ -550,12 +587,12 @@ static int flb_retrieve(struct liveupdate_flb_op_args *args)
 
 static void flb_finish(struct liveupdate_flb_op_args *args)
 {
-	u64 *page = args->obj ?: handler_peek(args->data);
+	u64 *page = args->obj ?: flb_peek(args);
 
 	called(args->flb->compatible, "finish", page ? *page : 0);
 	if (args->obj)
 		folio_put(virt_to_folio(args->obj));
-	else
+	else if (page)
 		kho_restore_free(page);
 }
 

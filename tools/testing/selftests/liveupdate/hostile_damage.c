@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Damage of records: what there is of a session is collected word by word, and a
- * few words of that are written over.
+ * Damage of records: every word that there is of a session, of the list of
+ * sessions and of FLBs is collected, and a few of them are written over.
  */
 
 #include <stddef.h>
@@ -14,9 +14,15 @@
 #define SESSION_SIZE	80
 #define FILE_SIZE	64
 #define HANDLER_SIZE	48
-/* memfd-v2 and whose it is, which stands behind it, in words. */
-#define HANDLE_WORDS	50
+/* memfd-v2 and memfd-hugepages-v1 with the extension behind it, in words. */
+#define HANDLE_WORDS	54
 #define HANDLE_FOLIOS	32
+#define HANDLE_RANGES	408
+#define HUGE_HANDLER	"memfd-hugepages-v1"
+#define RANGE_WORDS	4
+#define FRAME		((1ull << 52) - 1)
+/* Whose a page of files or of FLBs is stands at its end. */
+#define NOTE_WORDS	2
 #define CHUNK_WORDS	6
 #define FOLIO_WORDS	12
 /* With the times that stand behind it. */
@@ -30,20 +36,15 @@ enum class {
 	HANDLE,
 	CHUNK,
 	FOLIO,
+	RANGE,
+	LIST_HEAD,
+	FLB,
 	CLASSES,
 };
 
 static const char *const class_names[CLASSES] = {
-	"session", "block", "record", "handle", "chunk", "folio",
-};
-
-/* What a page holds. */
-enum content {
-	RECORDS,
-	HANDLE_OF_FILE,
-	LIST,
-	FOLIOS,
-	DATA,
+	"session", "block", "record", "handle", "chunk", "folio", "range", "list of sessions",
+	"FLB",
 };
 
 struct word {
@@ -57,7 +58,6 @@ static size_t nr_words, room;
 /* Pages of records and of folios, by address. */
 static struct page {
 	__u64 pa;
-	enum content content;
 	unsigned int owner;
 } *pages;
 static size_t nr_pages, page_room;
@@ -69,6 +69,8 @@ struct owner {
 
 static struct owner *owners;
 static unsigned int nr_owners;
+/* What all sessions have in common. */
+static struct owner heads, flbs;
 static int mem = -1;
 
 /* ---- memory ---- */
@@ -109,20 +111,32 @@ static void add_words(enum class class, __u64 pa, unsigned int n)
 	}
 }
 
-static void add_page(__u64 pa, enum content content)
+static void add_page(__u64 pa)
 {
 	pages = grown(pages, nr_pages, &page_room, sizeof(*pages));
-	pages[nr_pages++] = (struct page) { pa & -PAGE, content, nr_owners };
+	pages[nr_pages++] = (struct page) { pa & -PAGE, nr_owners };
 }
 
 static void collect_folios(__u64 list, __u64 count)
 {
 	__u64 i;
 
-	add_page(list, FOLIOS);
+	add_page(list);
 	add_words(FOLIO, list, count * 2 < FOLIO_WORDS ? count * 2 : FOLIO_WORDS);
 	for (i = 0; i < count && i < PAGE / 16; i++)
-		add_page((word_at(list + i * 16) & ((1ull << 52) - 1)) * PAGE, DATA);
+		add_page((word_at(list + i * 16) & FRAME) * PAGE);
+}
+
+static void collect_ranges(__u64 record, __u64 handle)
+{
+	char handler[HANDLER_SIZE] = "";
+	__u64 ranges = word_at(handle + HANDLE_RANGES);
+
+	read_at(record, handler, sizeof(handler) - 1);
+	if (strcmp(handler, HUGE_HANDLER) || !ranges || ranges % PAGE)
+		return;
+	add_page(ranges);
+	add_words(RANGE, ranges, RANGE_WORDS);
 }
 
 static void collect_file(__u64 record)
@@ -132,12 +146,13 @@ static void collect_file(__u64 record)
 	add_words(RECORD, record, FILE_SIZE / 8);
 	if (!handle || handle % PAGE)
 		return;
-	add_page(handle, HANDLE_OF_FILE);
+	add_page(handle);
 	add_words(HANDLE, handle, HANDLE_WORDS);
+	collect_ranges(record, handle);
 	chunk = word_at(handle + HANDLE_FOLIOS);
 	if (!chunk || chunk % PAGE)
 		return;
-	add_page(chunk, LIST);
+	add_page(chunk);
 	add_words(CHUNK, chunk, CHUNK_WORDS);
 	list = word_at(chunk + 8);
 	if (list && !(list % PAGE))
@@ -149,8 +164,9 @@ static void collect_files(__u64 block)
 	__u64 i, count;
 
 	for (; block; block = word_at(block)) {
-		add_page(block, RECORDS);
+		add_page(block);
 		add_words(BLOCK, block, HEAD / 8);
+		add_words(BLOCK, block + PAGE - NOTE_WORDS * 8, NOTE_WORDS);
 		count = word_at(block + 8);
 		for (i = 0; i < count && i < (PAGE - HEAD) / FILE_SIZE; i++)
 			collect_file(block + HEAD + i * FILE_SIZE);
@@ -170,6 +186,52 @@ static void collect_session(__u64 record)
 	collect_files(word_at(record + sizeof(owner->name)));
 	owner->last = nr_words;
 	nr_owners++;
+}
+
+static void collect_flbs(__u64 page)
+{
+	__u64 count = word_at(page + 8);
+
+	if (!page)
+		return;
+	add_words(FLB, page, (HEAD + count * FILE_SIZE) / 8);
+	add_words(FLB, page + PAGE - NOTE_WORDS * 8, NOTE_WORDS);
+}
+
+static bool is_tail(__u64 record)
+{
+	char name[LIVEUPDATE_SESSION_NAME_LENGTH] = "";
+
+	read_at(record, name, sizeof(name) - 1);
+	return !strncmp(name, HOSTILE_TAIL, strlen(HOSTILE_TAIL));
+}
+
+static bool is_of_tail(__u64 block)
+{
+	__u64 i, count = word_at(block + 8);
+
+	for (i = 0; i < count; i++) {
+		if (!is_tail(block + HEAD + i * SESSION_SIZE))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * What a head leads to is lost with it: so of the list of sessions only what is
+ * behind all those that matter.
+ */
+static void collect_heads(__u64 block)
+{
+	__u64 next;
+
+	for (; block; block = next) {
+		next = word_at(block);
+		if (!next || is_of_tail(next))
+			add_words(LIST_HEAD, block, 1);
+		if (is_of_tail(block))
+			add_words(LIST_HEAD, block + 8, 1);
+	}
 }
 
 static int compare_pages(const void *a, const void *b)
@@ -197,6 +259,12 @@ int hostile_read_records(void)
 		for (i = 0; i < word_at(block + 8); i++)
 			collect_session(block + HEAD + i * SESSION_SIZE);
 	}
+	heads.first = nr_words;
+	collect_heads(root.sessions);
+	heads.last = nr_words;
+	flbs.first = nr_words;
+	collect_flbs(root.flb);
+	flbs.last = nr_words;
 	qsort(pages, nr_pages, sizeof(*pages), compare_pages);
 	return nr_owners;
 }
@@ -233,22 +301,6 @@ static const struct owner *find_owner(unsigned int seed)
 			return &owners[i];
 	}
 	return NULL;
-}
-
-static const struct page *find_page(__u64 pa)
-{
-	const struct page key = { .pa = pa & -PAGE };
-
-	return bsearch(&key, pages, nr_pages, sizeof(*pages), compare_pages);
-}
-
-static bool names_page_of_another(__u64 value, unsigned int owner)
-{
-	const struct page *as_address = find_page(value);
-	const struct page *as_frame = find_page((value & ((1ull << 52) - 1)) * PAGE);
-
-	return (as_address && as_address->owner != owner) ||
-	       (as_frame && as_frame->owner != owner);
 }
 
 static const struct word *pick_word(struct hostile_dice *dice, const struct owner *owner)
@@ -303,50 +355,33 @@ static bool is_whole(const struct page *page)
 	return strncmp(owners[page->owner].name, HOSTILE_PREFIX, strlen(HOSTILE_PREFIX));
 }
 
-static __u64 stolen_word(struct hostile_dice *dice)
+/* A page of a session that is whole, which has to stay so, or of one that is not. */
+static __u64 foreign_word(struct hostile_dice *dice, const struct word *word, bool whole)
 {
-	const struct page *page = &pages[hostile_pick(dice, nr_pages)];
-
-	/* Who comes first has it. */
-	while (is_whole(page))
-		page = &pages[hostile_pick(dice, nr_pages)];
-	return hostile_pick(dice, 4) ? page->pa : page->pa / PAGE;
-}
-
-/*
- * A page of a whole session, which has to stay so. Nothing but the place where they
- * stand says whose a list and the folios in it are.
- */
-static __u64 coveted_word(struct hostile_dice *dice, enum class class)
-{
+	const __u64 was = word_at(word->pa);
 	const struct page *page;
 
 	do {
 		page = &pages[hostile_pick(dice, nr_pages)];
-	} while (!is_whole(page) || (class == HANDLE && page->content == LIST) ||
-		 (class == CHUNK && page->content == FOLIOS));
+	} while (is_whole(page) != whole);
+	/* Folios are known by their frame, with flags. */
+	if (word->class == FOLIO ? hostile_pick(dice, 4) : !hostile_pick(dice, 4))
+		return (was & ~FRAME) | page->pa / PAGE;
 	return page->pa;
 }
 
 static __u64 damaged_word(struct hostile_dice *dice, const struct owner *owner,
 			  const struct word *word, enum hostile_way way)
 {
-	__u64 was = word_at(word->pa), now;
-
-	if (way == HOSTILE_STEAL)
-		return stolen_word(dice);
-	if (way == HOSTILE_COVET)
-		return coveted_word(dice, word->class);
-	do {
-		now = wrong_word(dice, owner, was);
-	} while (names_page_of_another(now, word->owner));
-	return now;
+	if (way == HOSTILE_ANY)
+		return wrong_word(dice, owner, word_at(word->pa));
+	return foreign_word(dice, word, way == HOSTILE_COVET);
 }
 
-int hostile_damage_session(unsigned int seed, enum hostile_way way, bool verbose)
+static int damage_owner(unsigned int seed, const struct owner *owner, enum hostile_way way,
+			bool verbose)
 {
 	struct hostile_dice dice = { .state = seed };
-	const struct owner *owner = find_owner(seed);
 	int i, n = 1 + hostile_pick(&dice, 3);
 
 	for (i = 0; owner && i < n; i++) {
@@ -362,6 +397,30 @@ int hostile_damage_session(unsigned int seed, enum hostile_way way, bool verbose
 		       (unsigned long long)now, (unsigned long long)was);
 	}
 	return owner ? n : 0;
+}
+
+int hostile_damage_session(unsigned int seed, enum hostile_way way, bool verbose)
+{
+	return damage_owner(seed, find_owner(seed), way, verbose);
+}
+
+int hostile_damage_lists(unsigned int seed, enum hostile_way way)
+{
+	int heads_done = damage_owner(seed, &heads, way, true);
+
+	if (heads_done > 0 && flbs.first < flbs.last)
+		return damage_owner(seed, &flbs, way, true);
+	return heads_done;
+}
+
+void hostile_print_classes(void)
+{
+	size_t i, n[CLASSES] = {};
+
+	for (i = 0; i < nr_words; i++)
+		n[words[i].class]++;
+	for (i = 0; i < CLASSES; i++)
+		printf("# %s: %zu words\n", class_names[i], n[i]);
 }
 
 /* ---- what the next kernel reads when it boots ---- */

@@ -8,11 +8,20 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "luo_hostile.h"
+#include "luo_huge.h"
 
 #define SEEDS_PER_WHOLE	16
 #define WHOLE_SIZE	(16 * 4096)
+/* More than go into a block of the list of sessions. */
+#define TAIL		60
+/* One of so many has a file on huge pages, or one that depends on an FLB. */
+#define SEEDS_PER_HUGE	16
+#define WHOLE_PER_HUGE	4
+#define SEEDS_PER_FLB	8
+#define FLB_DEVICE	"/dev/luo-test-v2"
 #define WAYS		8
 /* What was damaged is told of no more seeds than that. */
 #define FEW		16
@@ -25,7 +34,8 @@ static const char usage[] =
 	"\n"
 	"save   make a session for each seed, and whole ones between them, and stay\n"
 	"check  in the next kernel: damage the records of each session as its seed\n"
-	"       says, use them, and check that the whole ones are whole\n"
+	"       says, the list of sessions behind them, and FLBs, use them, and check that\n"
+"       the whole ones are whole\n"
 	"rest   in the one after that: end what was handed over once more\n"
 	"map    damage the map of preserved memory, the tree or a blob for the next kernel\n"
 	"\n"
@@ -88,11 +98,24 @@ static void begin(unsigned int seed)
 	luo_write("/dev/kmsg", text);
 }
 
+/* FLBs are those of a module for tests, if there is one. */
+static void load_handlers(void)
+{
+	int fd = open("/lib/luo_test_handlers.ko", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST)
+		die("luo_test_handlers", -errno);
+	close(fd);
+}
+
 static void open_device(void)
 {
 	dev = luo_open();
 	if (dev < 0)
 		die(LUO_DEVICE, dev);
+	load_handlers();
 }
 
 /* ---- save ---- */
@@ -125,7 +148,48 @@ static int memfd_of_zeros(void)
 	return fd < 0 || pwrite(fd, zeros, WHOLE_SIZE, 0) == WHOLE_SIZE ? fd : -EIO;
 }
 
-/* A few folios and a hole; and a file without any. */
+/* What both kernels need for these, if there are any. */
+static void make_pool(unsigned int seeds)
+{
+	luo_pool_resize(2 * seeds / SEEDS_PER_HUGE +
+			seeds / SEEDS_PER_WHOLE / WHOLE_PER_HUGE + 4);
+}
+
+/*
+ * The first page is filled and the others are reserved. Without such pages one of
+ * small ones, which is known by its size.
+ */
+static int huge_memfd(unsigned int seed, int pages)
+{
+	int fd = luo_huge_memfd(pages);
+	void *map = fd < 0 ? NULL : luo_huge_map(fd, pages);
+
+	if (!map) {
+		close(fd);
+		return luo_filled_memfd(WHOLE_SIZE, seed);
+	}
+	luo_huge_fill(map, 0, seed);
+	munmap(map, pages * HUGE);
+	return fd;
+}
+
+/* Without the module, which only a kernel for tests has, a plain one. */
+static int flb_file(unsigned int seed)
+{
+	int fd = open(FLB_DEVICE, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? luo_filled_memfd(4096, seed) : fd;
+}
+
+static int third_file(unsigned int seed)
+{
+	/* Ways of damage take turns. */
+	if (seed % SEEDS_PER_HUGE == 2 + seed / SEEDS_PER_HUGE % 4)
+		return huge_memfd(seed, 2);
+	return seed % SEEDS_PER_FLB == 3 ? flb_file(seed) : luo_filled_memfd(4096, seed);
+}
+
+/* A few folios and a hole; a file without any; and one of another kind. */
 static int save_seed(unsigned int seed)
 {
 	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
@@ -136,10 +200,11 @@ static int save_seed(unsigned int seed)
 	if (session < 0)
 		return session;
 	err = luo_fill(fd, 0, 2 * 4096, seed) ?: luo_fill(fd, 5 * 4096, 4096, seed);
-	return err ?: keep(session, fd, 1) ?: keep(session, luo_memfd(0), 2);
+	return err ?: keep(session, fd, 1) ?: keep(session, luo_memfd(0), 2) ?:
+	       keep(session, third_file(seed), 3);
 }
 
-/* One file more than the others have: records of one can't pass for another's. */
+/* As many files as the others have, so that records of one may pass for another's. */
 static int save_whole(unsigned int seed)
 {
 	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
@@ -150,7 +215,23 @@ static int save_whole(unsigned int seed)
 	if (session < 0)
 		return session;
 	return keep(session, luo_filled_memfd(WHOLE_SIZE, seed), 1) ?:
-	       keep(session, memfd_of_zeros(), 2) ?: keep(session, memfd_of_zeros(), 3);
+	       keep(session, memfd_of_zeros(), 2) ?:
+	       keep(session, seed / SEEDS_PER_WHOLE % WHOLE_PER_HUGE ?
+			     luo_filled_memfd(WHOLE_SIZE, seed) : huge_memfd(seed, 1), 3);
+}
+
+static int save_tail(void)
+{
+	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
+	int i, session;
+
+	for (i = 0; i < TAIL; i++) {
+		snprintf(name, sizeof(name), HOSTILE_TAIL "%02d", i);
+		session = luo_create(dev, name);
+		if (session < 0)
+			return session;
+	}
+	return 0;
 }
 
 /* Sessions are there as long as this process is, so it stays. */
@@ -161,6 +242,7 @@ static int save(unsigned int first, unsigned int seeds)
 	int err;
 
 	setrlimit(RLIMIT_NOFILE, &limit);
+	make_pool(seeds);
 	open_device();
 	for (i = first; i < first + seeds; i++) {
 		err = save_seed(i);
@@ -169,6 +251,9 @@ static int save(unsigned int first, unsigned int seeds)
 		if (err)
 			die("sessions are not preserved", err);
 	}
+	err = save_tail();
+	if (err)
+		die("sessions are not preserved", err);
 	if (daemon(1, 1))
 		die("daemon", -errno);
 	pause();
@@ -261,12 +346,15 @@ static int verify_zeros(int fd)
 static int check_whole_file(int session, unsigned int seed, __u64 token)
 {
 	int fd = luo_retrieve_fd(session, token), err;
+	off_t size;
 
 	if (fd < 0)
 		return fd;
-	err = token == 1 ? luo_verify(fd, 0, WHOLE_SIZE, seed) : verify_zeros(fd);
-	if (!err && luo_size(fd) != WHOLE_SIZE)
+	size = luo_size(fd);
+	if (size != WHOLE_SIZE && !(token == 3 && size == HUGE))
 		err = -ERANGE;
+	else
+		err = token == 2 ? verify_zeros(fd) : luo_verify(fd, 0, size, seed);
 	close(fd);
 	return err;
 }
@@ -313,7 +401,7 @@ static enum hostile_way way_of(unsigned int seed)
 	case 7:
 		return HOSTILE_STEAL;
 	default:
-		return HOSTILE_KEEP_OFF;
+		return HOSTILE_ANY;
 	}
 }
 
@@ -326,11 +414,13 @@ static bool damage(unsigned int first, unsigned int seeds)
 		printf("# %d sessions\n", n);
 		return false;
 	}
+	hostile_print_classes();
 	for (i = first; i < first + seeds; i++) {
 		if (hostile_damage_session(i, way_of(i), seeds <= FEW) <= 0)
 			return false;
 	}
-	return true;
+	return hostile_damage_lists(first, HOSTILE_ANY) > 0 &&
+	       hostile_damage_lists(first + 1, HOSTILE_COVET) > 0;
 }
 
 static int check(unsigned int first, unsigned int seeds)
@@ -340,6 +430,7 @@ static int check(unsigned int first, unsigned int seeds)
 
 	printf("1..4\n");
 	result(1, "records are damaged", damage(first, seeds));
+	make_pool(seeds);
 	open_device();
 	start_watch();
 	for (i = first; i < first + seeds; i++)

@@ -20,6 +20,9 @@ unsigned int hostile_pick(struct hostile_dice *dice, unsigned int sides);
 /* Session of a seed; @name has room for LIVEUPDATE_SESSION_NAME_LENGTH. */
 #define HOSTILE_PREFIX	"hostile-"
 
+/* Empty sessions that come behind all others, which may be lost. */
+#define HOSTILE_TAIL	HOSTILE_PREFIX "tail-"
+
 void hostile_name(char *name, unsigned int seed);
 
 /*
@@ -28,9 +31,9 @@ void hostile_name(char *name, unsigned int seed);
  */
 int hostile_read_records(void);
 
-/* Words name no memory of others; that of other sessions of seeds; of whole ones. */
+/* Words are anything; or name memory of other sessions of seeds; of whole ones. */
 enum hostile_way {
-	HOSTILE_KEEP_OFF,
+	HOSTILE_ANY,
 	HOSTILE_STEAL,
 	HOSTILE_COVET,
 };
@@ -40,6 +43,15 @@ enum hostile_way {
  * 0 if there is no such session.
  */
 int hostile_damage_session(unsigned int seed, enum hostile_way way, bool verbose);
+
+/*
+ * Change heads of the list of sessions where no session of a seed and no whole one
+ * is behind, and the page of FLBs, and say how. Returns how many words.
+ */
+int hostile_damage_lists(unsigned int seed, enum hostile_way way);
+
+/* Say how many words of each kind there are to be changed. */
+void hostile_print_classes(void);
 
 /* Change the map of preserved memory, the tree, or a blob, for the next kernel. */
 int hostile_damage_map(unsigned int seed);
