@@ -882,9 +882,6 @@ static void info_counts_both_ways(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, arg.info.incoming_files, 1);
 	KUNIT_EXPECT_EQ(test, arg.info.outgoing_sessions, 3);
 	KUNIT_EXPECT_EQ(test, arg.info.outgoing_files, 2);
-	KUNIT_EXPECT_EQ(test, arg.info.features, LIVEUPDATE_FEATURE_LIST |
-			LIVEUPDATE_FEATURE_UNPRESERVE_FD | LIVEUPDATE_FEATURE_KEEP_ON_CLOSE |
-			LIVEUPDATE_FEATURE_ABANDON);
 	KUNIT_EXPECT_STREQ(test, (char *)arg.info.kho_format, KHO_FDT_COMPATIBLE);
 	KUNIT_EXPECT_STREQ(test, (char *)arg.info.luo_format, "luo-v5");
 }

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "kexec_scenarios.h"
+#include "luo_commands.h"
 
 static int session_state(const char *name)
 {
@@ -576,41 +577,14 @@ static void check_kept_across_update(const struct scenario *s)
 
 /* ---- arguments ---- */
 
-#define LENGTH(_cmd, _arg, _result)						\
-	{ .name = #_cmd, .cmd = _cmd, .size = sizeof(_arg), .arg = &(_arg),	\
-	  .result = _result }
-
 static void check_lengths(const struct scenario *s)
 {
-	static struct liveupdate_file_entry entry;
-	const struct liveupdate_session_retrieve_fd retrieve = { .token = 99 };
-	const struct liveupdate_session_finish finish = { .reserved = 1 };
-	const struct liveupdate_session_abandon abandon = { .reserved = 1 };
-	const struct liveupdate_session_set_flags flags = {};
-	const struct liveupdate_session_get_name name = {};
-	const struct liveupdate_session_preserve_fd preserve = { .fd = dev };
-	const struct liveupdate_session_unpreserve_fd unpreserve = {};
-	const struct liveupdate_session_list_files list = {
-		.count = 1,
-		.entries = (uintptr_t)&entry,
-	};
-	const struct luo_length lengths[] = {
-		LENGTH(LIVEUPDATE_SESSION_RETRIEVE_FD, retrieve, -ENOENT),
-		LENGTH(LIVEUPDATE_SESSION_FINISH, finish, -EINVAL),
-		LENGTH(LIVEUPDATE_SESSION_ABANDON, abandon, -EINVAL),
-		LENGTH(LIVEUPDATE_SESSION_SET_FLAGS, flags, 0),
-		LENGTH(LIVEUPDATE_SESSION_GET_NAME, name, 0),
-		LENGTH(LIVEUPDATE_SESSION_LIST_FILES, list, 0),
-		/* For outgoing sessions. */
-		LENGTH(LIVEUPDATE_SESSION_PRESERVE_FD, preserve, -EINVAL),
-		LENGTH(LIVEUPDATE_SESSION_UNPRESERVE_FD, unpreserve, -EINVAL),
-	};
+	const struct luo_command *command;
 	int session = incoming(s);
-	unsigned int i;
 
 	CHECK_FD(session);
-	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
-		const char *wrong = luo_length_wrong(session, &lengths[i]);
+	for (command = luo_session_commands; command->name; command++) {
+		const char *wrong = luo_length_wrong(session, LUO_INCOMING_SESSION, command);
 
 		if (wrong)
 			printf("    # %s\n", wrong);

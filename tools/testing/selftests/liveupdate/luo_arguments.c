@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 
 #include "../kselftest_harness.h"
-#include "luo_test.h"
+#include "luo_commands.h"
 
 FIXTURE(arguments)
 {
@@ -43,42 +43,7 @@ FIXTURE_TEARDOWN(arguments)
 {
 }
 
-#define COMMAND(_cmd, _struct, _result, ...)					\
-	{ .name = #_cmd, .cmd = _cmd, .size = sizeof(struct _struct),		\
-	  .arg = &(const struct _struct){ __VA_ARGS__ }, .result = _result }
-
-static struct liveupdate_session_entry session_entry;
-static struct liveupdate_file_entry file_entry;
-
-static const struct luo_length device_commands[] = {
-	/* The name is taken, so that nothing is made. */
-	COMMAND(LIVEUPDATE_IOCTL_CREATE_SESSION, liveupdate_ioctl_create_session,
-		-EEXIST, .name = "arguments"),
-	COMMAND(LIVEUPDATE_IOCTL_RETRIEVE_SESSION, liveupdate_ioctl_retrieve_session,
-		-ENOENT, .name = "none"),
-	COMMAND(LIVEUPDATE_IOCTL_GET_INFO, liveupdate_ioctl_get_info, 0),
-	COMMAND(LIVEUPDATE_IOCTL_LIST_SESSIONS, liveupdate_ioctl_list_sessions, 0,
-		.count = 1, .entries = (uintptr_t)&session_entry),
-	{}
-};
-
-static const struct luo_length session_commands[] = {
-	COMMAND(LIVEUPDATE_SESSION_PRESERVE_FD, liveupdate_session_preserve_fd,
-		-EBADF, .fd = -1),
-	COMMAND(LIVEUPDATE_SESSION_UNPRESERVE_FD, liveupdate_session_unpreserve_fd,
-		-ENOENT, .token = 1),
-	COMMAND(LIVEUPDATE_SESSION_GET_NAME, liveupdate_session_get_name, 0),
-	COMMAND(LIVEUPDATE_SESSION_LIST_FILES, liveupdate_session_list_files, 0,
-		.count = 1, .entries = (uintptr_t)&file_entry),
-	/* For incoming sessions. */
-	COMMAND(LIVEUPDATE_SESSION_RETRIEVE_FD, liveupdate_session_retrieve_fd, -EINVAL),
-	COMMAND(LIVEUPDATE_SESSION_FINISH, liveupdate_session_finish, -EINVAL),
-	COMMAND(LIVEUPDATE_SESSION_ABANDON, liveupdate_session_abandon, -EINVAL),
-	COMMAND(LIVEUPDATE_SESSION_SET_FLAGS, liveupdate_session_set_flags, -EINVAL),
-	{}
-};
-
-static bool has_number(const struct luo_length *command, unsigned int nr)
+static bool has_number(const struct luo_command *command, unsigned int nr)
 {
 	while (command->name && _IOC_NR(command->cmd) != nr)
 		command++;
@@ -87,10 +52,10 @@ static bool has_number(const struct luo_length *command, unsigned int nr)
 
 TEST_F_TIMEOUT(arguments, device_commands_accept_their_length_and_longer_zeroes, 120)
 {
-	const struct luo_length *command;
+	const struct luo_command *command;
 
-	for (command = device_commands; command->name; command++) {
-		const char *wrong = luo_length_wrong(self->dev, command);
+	for (command = luo_device_commands; command->name; command++) {
+		const char *wrong = luo_length_wrong(self->dev, LUO_DEVICE_FILE, command);
 
 		EXPECT_NULL(wrong)
 			TH_LOG("%s", wrong);
@@ -99,10 +64,10 @@ TEST_F_TIMEOUT(arguments, device_commands_accept_their_length_and_longer_zeroes,
 
 TEST_F_TIMEOUT(arguments, session_commands_accept_their_length_and_longer_zeroes, 120)
 {
-	const struct luo_length *command;
+	const struct luo_command *command;
 
-	for (command = session_commands; command->name; command++) {
-		const char *wrong = luo_length_wrong(self->session, command);
+	for (command = luo_session_commands; command->name; command++) {
+		const char *wrong = luo_length_wrong(self->session, LUO_OUTGOING_SESSION, command);
 
 		EXPECT_NULL(wrong)
 			TH_LOG("%s", wrong);
@@ -135,11 +100,11 @@ TEST_F(arguments, unknown_number_is_ENOTTY)
 	for (nr = 0; nr < 256; nr++) {
 		unsigned int cmd = _IO(LIVEUPDATE_IOCTL_TYPE, nr);
 
-		if (!has_number(device_commands, nr)) {
+		if (!has_number(luo_device_commands, nr)) {
 			EXPECT_EQ(-ENOTTY, luo_call(self->dev, cmd, arg))
 				TH_LOG("%#x on the device", nr);
 		}
-		if (!has_number(session_commands, nr)) {
+		if (!has_number(luo_session_commands, nr)) {
 			EXPECT_EQ(-ENOTTY, luo_call(self->session, cmd, arg))
 				TH_LOG("%#x on a session", nr);
 		}
@@ -290,7 +255,7 @@ TEST_F(arguments, list_whose_entries_cant_be_written_is_EFAULT)
 	struct liveupdate_ioctl_list_sessions sessions = {
 		.size = sizeof(sessions),
 		.count = 2,
-		.entries = (uintptr_t)self->missing - sizeof(session_entry),
+		.entries = (uintptr_t)self->missing - sizeof(luo_session_entry),
 	};
 	struct liveupdate_session_list_files files = {
 		.size = sizeof(files),
@@ -322,9 +287,9 @@ TEST_F(arguments, list_from_beyond_the_end_is_empty)
 {
 	__u64 cursor = UINT64_MAX;
 
-	EXPECT_EQ(0, luo_list_sessions(self->dev, &cursor, &session_entry, 1));
+	EXPECT_EQ(0, luo_list_sessions(self->dev, &cursor, &luo_session_entry, 1));
 	cursor = UINT64_MAX;
-	EXPECT_EQ(0, luo_list_files(self->session, &cursor, &file_entry, 1));
+	EXPECT_EQ(0, luo_list_files(self->session, &cursor, &luo_file_entry, 1));
 }
 
 TEST_F(arguments, session_is_not_made_if_there_is_no_fd_left)
