@@ -20,6 +20,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 
 #define TALLY_MIRROR	_IO('T', 0x80)
@@ -37,12 +38,14 @@ static atomic64_t tally_writes;
 #define TALLY_MAGIC	0x31796c6c6174ULL
 #define TALLY_ALL_MAGIC	0x316c6c61ULL
 
-/* What the next kernel reads of a tally, ... */
+/* What the next kernel reads of a tally, and whose it is, ... */
 struct tally_ser {
 	u64 magic;
 	u64 value;
 	u64 has_mirror;
 	u64 mirror_token;
+	u64 token;
+	char session[LIVEUPDATE_SESSION_NAME_LENGTH];
 };
 
 /* ... and of all of them. */
@@ -257,6 +260,8 @@ static int tally_preserve(struct liveupdate_file_op_args *args)
 		ser->has_mirror = 1;
 	}
 	ser->magic = TALLY_MAGIC;
+	ser->token = args->token;
+	strscpy(ser->session, liveupdate_session_name(args->session));
 	args->private_data = ser;
 	args->serialized_data = virt_to_phys(ser);
 	args->preserved_bytes = sizeof(*ser);
@@ -303,12 +308,15 @@ static void tally_unfreeze(struct liveupdate_file_op_args *args)
 
 /* ---- the new kernel's side ---- */
 
-/* As with what is of all of them. */
-static struct tally_ser *tally_peek(u64 handle)
+/* As with what is of all of them; and it may be that of another tally. */
+static struct tally_ser *tally_peek(const struct liveupdate_file_op_args *args)
 {
-	struct tally_ser *ser = kho_peek(handle, sizeof(*ser));
+	struct tally_ser *ser = kho_peek(args->serialized_data, sizeof(*ser));
 
-	return ser && ser->magic == TALLY_MAGIC ? ser : NULL;
+	if (!ser || ser->magic != TALLY_MAGIC || ser->token != args->token ||
+	    strnlen(ser->session, sizeof(ser->session)) == sizeof(ser->session))
+		return NULL;
+	return liveupdate_session_was(args->session, ser->session) ? ser : NULL;
 }
 
 /*
@@ -350,7 +358,7 @@ static struct tally *tally_make(const struct tally_ser *ser,
 /* Everything that can fail comes before the preserved page is given up. */
 static int tally_retrieve(struct liveupdate_file_op_args *args)
 {
-	struct tally_ser *ser = tally_peek(args->serialized_data);
+	struct tally_ser *ser = tally_peek(args);
 	struct tally *tally;
 	struct file *file;
 
@@ -374,7 +382,7 @@ static int tally_retrieve(struct liveupdate_file_op_args *args)
 static void tally_finish(struct liveupdate_file_op_args *args)
 {
 	if (args->retrieve_status != 1)
-		kho_restore_free(tally_peek(args->serialized_data));
+		kho_restore_free(tally_peek(args));
 }
 
 static const struct liveupdate_file_ops tally_luo_ops = {

@@ -742,7 +742,8 @@ EXPORT_SYMBOL_GPL(liveupdate_flb_put_outgoing);
  *
  * For drivers that need files of a session before userspace asks for it.
  *
- * Context: process context, may sleep; not inside a callback.
+ * Context: process context, may sleep; not inside a callback, nor by a task
+ * that has a session locked already.
  * Return: the session, locked until liveupdate_unlock_incoming(), or an
  * ERR_PTR: -ENOENT if there is none, -EPROBE_DEFER before arch_initcall(),
  * -EBADMSG if it is damaged, or may be among those that are; -EOPNOTSUPP if
