@@ -162,6 +162,8 @@ static void files_retrieved_by_a_handler_that_goes_are_finished(struct kunit *te
 struct departure {
 	struct luo *luo;
 	struct luo_test_handler *h;
+	/* While this one freezes. */
+	struct luo_test_handler *other;
 	struct luo_file *f;
 	struct completion done;
 	int verdict;
@@ -331,28 +333,40 @@ static int freeze_while_one_departs(struct liveupdate_file_op_args *args)
 	return departure.verdict ?: plain_freeze(args);
 }
 
-/* @going, which has @token of @s, goes while 9 of "s2" is frozen. */
-static int freeze_while_it_goes(struct luo_test *t, struct luo_test_handler *going,
-				struct liveupdate_session *s, u64 token, int verdict)
+/* Preserve 9 of "s2" by a handler that while it freezes waits until @going went. */
+static void preserve_what_waits(struct luo_test *t, struct luo_test_handler *going, int verdict)
 {
 	struct luo_test_handler *other = luo_test_handler(t, "other");
-	int err;
 
 	departure = (struct departure) {
-		.luo = &t->luo, .h = going, .verdict = verdict,
+		.luo = &t->luo, .h = going, .other = other, .verdict = verdict,
 	};
 	init_completion(&departure.done);
 	plain_freeze = other->ops.freeze;
 	other->ops.freeze = freeze_while_one_departs;
 	luo_test_preserve_new(t, luo_test_create(t, "s2"), other, 9);
+}
+
+/* The handler of @token of @s goes meanwhile. */
+static int freeze_and_lose(struct luo_test *t, struct liveupdate_session *s, u64 token)
+{
+	int err;
+
 	departure.f = luo_file_find(&s->files, token);
 	seq_buf_clear(&t->log.seq);
-
 	err = luo_freeze(&t->luo, true);
 	wait_for_completion(&departure.done);
 	KUNIT_EXPECT_EQ(t->test, departure.f->state, LUO_FILE_LOST);
-	other->ops.freeze = plain_freeze;
+	departure.other->ops.freeze = plain_freeze;
 	return err;
+}
+
+/* @going, which has @token of @s, goes while 9 of "s2" is frozen after it. */
+static int freeze_while_it_goes(struct luo_test *t, struct luo_test_handler *going,
+				struct liveupdate_session *s, u64 token, int verdict)
+{
+	preserve_what_waits(t, going, verdict);
+	return freeze_and_lose(t, s, token);
 }
 
 /* It has 1 of session "s". */
@@ -389,6 +403,22 @@ static void what_is_frozen_is_lost_if_its_handler_goes(struct kunit *test)
 	luo_test_expect_log(t, "");
 	KUNIT_EXPECT_EQ(test, t->luo.lost_files, 0);
 	luo_test_expect_handed_over(t, "s2{9:other}");
+	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 2);
+	xa_erase(&t->blobs, 1);
+}
+
+static void what_is_to_be_frozen_is_lost_if_its_handler_goes(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *going = luo_test_handler(t, "going");
+	struct liveupdate_session *s = luo_test_create(t, "s");
+
+	preserve_what_waits(t, going, 0);
+	luo_test_preserve_new(t, s, going, 1);
+	KUNIT_EXPECT_EQ(test, freeze_and_lose(t, s, 1), -ENODEV);
+	luo_test_expect_log(t, "other.freeze:9 other.unfreeze:9");
+	KUNIT_EXPECT_EQ(test, t->luo.lost_files, 1);
+	luo_session_close(s);
 	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 2);
 	xa_erase(&t->blobs, 1);
 }
@@ -443,6 +473,7 @@ static struct kunit_case luo_departure_cases[] = {
 	KUNIT_CASE(reboot_waits_for_a_handler_that_goes),
 	KUNIT_CASE(what_is_frozen_is_handed_over_if_its_handler_goes),
 	KUNIT_CASE(what_is_frozen_is_lost_if_its_handler_goes),
+	KUNIT_CASE(what_is_to_be_frozen_is_lost_if_its_handler_goes),
 	KUNIT_CASE(what_is_frozen_and_lost_holds_nothing),
 	KUNIT_CASE(what_is_carried_and_lost_holds_nothing),
 	{}
