@@ -312,7 +312,7 @@ int luo_file_set_finish(struct liveupdate_session *session, u64 *abandoned)
 		luo_file_finish_one(rb_entry(node, struct luo_file, by_seq));
 		cond_resched();
 	}
-	luo_flb_settle(session->luo);
+	luo_flb_finish_due(session->luo);
 	luo_chain_free(&files->chain);
 	if (unknown)
 		luo_session_warn(session, "ended without %llu files that nobody knows; their memory stays reserved\n",

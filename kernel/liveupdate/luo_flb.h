@@ -55,7 +55,7 @@ struct luo_flb {
 	struct liveupdate_flb *flb;
 	unsigned int handlers;
 	unsigned int pins;
-	/* The last file of in.files is finished, and luo_flb_settle() is to come. */
+	/* The last file of in.files is finished, and luo_flb_finish_due() is to come. */
 	bool ends;
 	/* Files that came in and are preserved anew, for reboot(). */
 	u64 carried;

@@ -379,7 +379,7 @@ void luo_flb_files_released(struct luo *luo, struct liveupdate_file_handler *fh)
  * @luo: Instance.
  * @fh:  Handler, pinned.
  *
- * luo_flb_settle() is to follow when all of its session are.
+ * luo_flb_finish_due() is to follow when all of its session are.
  */
 void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh)
 {
@@ -427,12 +427,12 @@ static void luo_flb_drop_last_file(struct luo_flb *f)
 }
 
 /**
- * luo_flb_settle - Finish the FLBs that no file needs any more.
+ * luo_flb_finish_due - Finish the FLBs that no file needs any more.
  * @luo: Instance.
  *
  * Those that nobody retrieved first, and of either kind the newest.
  */
-void luo_flb_settle(struct luo *luo)
+void luo_flb_finish_due(struct luo *luo)
 {
 	struct luo_flb *f;
 
@@ -464,5 +464,5 @@ static void luo_flb_forget_files(struct luo *luo)
 void luo_flb_forget_incoming(struct luo *luo)
 {
 	luo_flb_forget_files(luo);
-	luo_flb_settle(luo);
+	luo_flb_finish_due(luo);
 }

@@ -86,7 +86,7 @@ static void luo_handler_revoke(struct luo *luo, struct liveupdate_file_handler *
 		mutex_unlock(&session->lock);
 		luo_session_put(session);
 	}
-	luo_flb_settle(luo);
+	luo_flb_finish_due(luo);
 }
 
 /**

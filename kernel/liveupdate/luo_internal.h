@@ -247,7 +247,7 @@ void luo_flb_drop_orphans(struct luo *luo);
 void luo_flb_files_retrieved(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_flb_files_released(struct luo *luo, struct liveupdate_file_handler *fh);
 void luo_flb_files_finish(struct luo *luo, struct liveupdate_file_handler *fh);
-void luo_flb_settle(struct luo *luo);
+void luo_flb_finish_due(struct luo *luo);
 void luo_flb_forget_incoming(struct luo *luo);
 void luo_flbs_free(struct luo *luo);
 int luo_flbs_carry(struct luo *luo);
