@@ -22,6 +22,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <uapi/linux/liveupdate.h>
 
 #define TALLY_MIRROR	_IO('T', 0x80)
 
