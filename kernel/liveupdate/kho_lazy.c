@@ -12,36 +12,28 @@
  */
 
 #include <linux/bitmap.h>
-#include <linux/bitops.h>
 #include <linux/export.h>
 #include <linux/kho/lazy_pages.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/pageblock-flags.h>
-#include <linux/spinlock.h>
+#include <linux/preempt.h>
 
 #include "../../mm/internal.h"
 #include "../kexec_handover_internal.h"
 #include "kho_lazy.h"
 #include "kho_radix.h"
 
-/* A bit for each pageblock. */
-static unsigned long *kho_lazy __ro_after_init;
-static unsigned long kho_lazy_bits __ro_after_init;
-static const struct kho_radix *kho_lazy_tree __ro_after_init;
-
-/* Held while a pageblock is set up. */
-static DEFINE_SPINLOCK(kho_lazy_lock);
-static unsigned long kho_lazy_left;
+static struct kho_lazy kho_lazy = {
+	.lock = __RAW_SPIN_LOCK_UNLOCKED(kho_lazy.lock),
+};
 
 DEFINE_STATIC_KEY_FALSE(kho_lazy_pages);
 EXPORT_SYMBOL_GPL(kho_lazy_pages);
 
 bool __kho_block_is_lazy(unsigned long pfn)
 {
-	unsigned long block = pfn >> pageblock_order;
-
-	return block < kho_lazy_bits && test_bit_acquire(block, kho_lazy);
+	return kho_lazy_test(&kho_lazy, pfn);
 }
 EXPORT_SYMBOL_GPL(__kho_block_is_lazy);
 
@@ -49,10 +41,11 @@ EXPORT_SYMBOL_GPL(__kho_block_is_lazy);
  * Mark the blocks of @order that begin in the pageblock at @pfn. All of them
  * came from the previous kernel, as nobody had a page of it yet.
  */
-static void kho_lazy_mark(unsigned long pfn, unsigned int order)
+static void kho_lazy_mark(const struct kho_radix *tree, unsigned long pfn,
+			  unsigned int order)
 {
 	u64 key = kho_radix_key(pfn, order);
-	const unsigned long *leaf = kho_radix_leaf(kho_lazy_tree, key);
+	const unsigned long *leaf = kho_radix_leaf(tree, key);
 	unsigned long bit = key & (KHO_RADIX_LEAF_BITS - 1), end = bit + 1;
 	const u64 first = key - bit;
 
@@ -65,7 +58,7 @@ static void kho_lazy_mark(unsigned long pfn, unsigned int order)
 				       order);
 }
 
-static void kho_lazy_set_up(unsigned long pfn)
+static void kho_lazy_set_up(const struct kho_radix *tree, unsigned long pfn)
 {
 	struct page *page = pfn_to_page(pfn);
 	const int nid = page_to_nid(page);
@@ -78,25 +71,49 @@ static void kho_lazy_set_up(unsigned long pfn)
 
 	for (order = 0; order <= KHO_RADIX_MAX_ORDER; order++)
 		if (IS_ALIGNED(pfn, 1UL << order) || order < pageblock_order)
-			kho_lazy_mark(pfn, order);
+			kho_lazy_mark(tree, pfn, order);
 }
 
-/* Context: Any. */
-void __kho_touch_page(unsigned long pfn)
+/*
+ * A machine check is an NMI on x86, and may have interrupted who holds the lock,
+ * here or on a CPU that waits for this one.
+ */
+static bool kho_lazy_lock(struct kho_lazy *lazy, unsigned long *flags)
+{
+	if (in_nmi())
+		return raw_spin_trylock_irqsave(&lazy->lock, *flags);
+
+	raw_spin_lock_irqsave(&lazy->lock, *flags);
+	return true;
+}
+
+/**
+ * kho_lazy_touch - make sure that a struct page is set up
+ * @lazy: the lazy pageblocks
+ * @pfn: a page that there is
+ *
+ * Context: Any. In an NMI the pageblock may stay lazy, if it or another one is
+ * just being set up.
+ */
+void kho_lazy_touch(struct kho_lazy *lazy, unsigned long pfn)
 {
 	unsigned long block = pfn >> pageblock_order;
 	unsigned long flags;
 
-	if (!__kho_block_is_lazy(pfn))
+	if (!kho_lazy_test(lazy, pfn) || !kho_lazy_lock(lazy, &flags))
 		return;
 
-	spin_lock_irqsave(&kho_lazy_lock, flags);
-	if (test_bit(block, kho_lazy)) {
-		kho_lazy_set_up(pageblock_start_pfn(pfn));
-		clear_bit_unlock(block, kho_lazy);
-		WRITE_ONCE(kho_lazy_left, kho_lazy_left - 1);
+	if (test_bit(block, lazy->blocks)) {
+		kho_lazy_set_up(lazy->tree, pageblock_start_pfn(pfn));
+		clear_bit_unlock(block, lazy->blocks);
+		WRITE_ONCE(lazy->left, lazy->left - 1);
 	}
-	spin_unlock_irqrestore(&kho_lazy_lock, flags);
+	raw_spin_unlock_irqrestore(&lazy->lock, flags);
+}
+
+void __kho_touch_page(unsigned long pfn)
+{
+	kho_lazy_touch(&kho_lazy, pfn);
 }
 EXPORT_SYMBOL_GPL(__kho_touch_page);
 
@@ -116,13 +133,13 @@ void kho_touch_pages(unsigned long pfn, unsigned long nr_pages)
 }
 
 /**
- * kho_lazy_none_left - say if all struct pages are set up
+ * kho_lazy_left - count pageblocks whose struct pages are not set up
  *
- * Return: true if there are no lazy pageblocks.
+ * Return: the number of lazy pageblocks.
  */
-bool kho_lazy_none_left(void)
+unsigned long kho_lazy_left(void)
 {
-	return !READ_ONCE(kho_lazy_left);
+	return READ_ONCE(kho_lazy.left);
 }
 
 /**
@@ -135,13 +152,13 @@ void __init kho_lazy_init(const struct kho_radix *tree)
 {
 	unsigned long bits = (max_pfn >> pageblock_order) + 1;
 
-	kho_lazy = memblock_alloc(BITS_TO_LONGS(bits) * sizeof(long),
-				  SMP_CACHE_BYTES);
-	if (!kho_lazy)
+	kho_lazy.blocks = memblock_alloc(BITS_TO_LONGS(bits) * sizeof(long),
+					 SMP_CACHE_BYTES);
+	if (!kho_lazy.blocks)
 		return;
 
-	kho_lazy_bits = bits;
-	kho_lazy_tree = tree;
+	kho_lazy.nr_blocks = bits;
+	kho_lazy.tree = tree;
 }
 
 /**
@@ -156,11 +173,11 @@ void __init kho_lazy_add(unsigned long pfn, unsigned long end)
 	pfn = pageblock_align(pfn);
 
 	for (; pfn + pageblock_nr_pages <= end; pfn += pageblock_nr_pages) {
-		if (pfn >> pageblock_order >= kho_lazy_bits ||
+		if (pfn >> pageblock_order >= kho_lazy.nr_blocks ||
 		    early_pfn_to_nid(pfn) != early_pfn_to_nid(pageblock_end_pfn(pfn) - 1))
 			continue;
-		__set_bit(pfn >> pageblock_order, kho_lazy);
-		kho_lazy_left++;
+		__set_bit(pfn >> pageblock_order, kho_lazy.blocks);
+		kho_lazy.left++;
 	}
 }
 
@@ -173,14 +190,14 @@ void __init kho_lazy_remove(unsigned long pfn, unsigned long end)
 {
 	for (; pfn < end; pfn = pageblock_end_pfn(pfn))
 		if (__kho_block_is_lazy(pfn)) {
-			__clear_bit(pfn >> pageblock_order, kho_lazy);
-			kho_lazy_left--;
+			__clear_bit(pfn >> pageblock_order, kho_lazy.blocks);
+			kho_lazy.left--;
 		}
 }
 
 /** kho_lazy_start - heed the lazy pageblocks from now on */
 void __init kho_lazy_start(void)
 {
-	if (kho_lazy_left)
+	if (kho_lazy.left)
 		static_branch_enable(&kho_lazy_pages);
 }

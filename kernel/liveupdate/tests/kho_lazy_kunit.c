@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Struct pages of preserved memory: kho_lazy.c. */
+
+#include <kunit/test.h>
+#include <linux/bitmap.h>
+#include <linux/hardirq.h>
+#include <linux/mm.h>
+
+#include "../../kexec_handover_internal.h"
+#include "../kho_lazy.h"
+#include "../kho_radix.h"
+
+/* A pageblock of which a block of one page is in the map. */
+struct lazy_test {
+	struct kho_lazy lazy;
+	struct kho_radix tree;
+	struct page *page;
+	unsigned long pfn;
+};
+
+#define BLOCK	5	/* in the pageblock */
+
+static int lazy_init(struct kunit *test)
+{
+	struct lazy_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	unsigned long block;
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	test->priv = t;
+	KUNIT_ASSERT_EQ(test, kho_radix_init(&t->tree), 0);
+	t->page = alloc_pages(GFP_KERNEL, pageblock_order);
+	KUNIT_ASSERT_NOT_NULL(test, t->page);
+	split_page(t->page, pageblock_order);
+	t->pfn = page_to_pfn(t->page);
+	KUNIT_ASSERT_EQ(test, kho_radix_set(&t->tree, t->pfn + BLOCK, 0), 0);
+
+	block = t->pfn >> pageblock_order;
+	t->lazy.blocks = kunit_kcalloc(test, BITS_TO_LONGS(block + 1), sizeof(long),
+				       GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, t->lazy.blocks);
+	raw_spin_lock_init(&t->lazy.lock);
+	t->lazy.nr_blocks = block + 1;
+	t->lazy.tree = &t->tree;
+	t->lazy.left = 1;
+	__set_bit(block, t->lazy.blocks);
+	return 0;
+}
+
+static void lazy_exit(struct kunit *test)
+{
+	struct lazy_test *t = test->priv;
+	unsigned long i;
+
+	for (i = 0; t && t->page && i < pageblock_nr_pages; i++) {
+		if (page_private(t->page + i))
+			kho_unmark_block(t->page + i);
+		__free_page(t->page + i);
+	}
+	if (t && t->tree.root)
+		kho_radix_destroy(&t->tree);
+}
+
+static bool is_set_up(const struct lazy_test *t)
+{
+	return !kho_lazy_test(&t->lazy, t->pfn) && !t->lazy.left &&
+	       page_private(t->page + BLOCK);
+}
+
+static bool is_lazy(const struct lazy_test *t)
+{
+	return kho_lazy_test(&t->lazy, t->pfn) && t->lazy.left == 1 &&
+	       !page_private(t->page + BLOCK);
+}
+
+static void page_that_is_touched_sets_up_its_pageblock(struct kunit *test)
+{
+	struct lazy_test *t = test->priv;
+	unsigned long i;
+
+	set_page_count(t->page + 1, 7);
+	kho_lazy_touch(&t->lazy, t->pfn + pageblock_nr_pages - 1);
+	KUNIT_EXPECT_TRUE(test, is_set_up(t));
+	for (i = 0; i < pageblock_nr_pages; i++) {
+		KUNIT_EXPECT_EQ(test, page_count(t->page + i), 1);
+		KUNIT_EXPECT_EQ(test, !!page_private(t->page + i), i == BLOCK);
+	}
+}
+
+static void page_beyond_what_can_be_lazy_is_left_alone(struct kunit *test)
+{
+	struct lazy_test *t = test->priv;
+
+	kho_lazy_touch(&t->lazy, t->pfn + pageblock_nr_pages);
+	KUNIT_EXPECT_TRUE(test, is_lazy(t));
+}
+
+/* It may have come between, so that who holds the lock goes on only after it. */
+static void nmi_does_not_wait_for_who_sets_up(struct kunit *test)
+{
+	struct lazy_test *t = test->priv;
+	unsigned long flags;
+	bool before;
+
+	raw_spin_lock_irqsave(&t->lazy.lock, flags);
+	nmi_enter();
+	kho_lazy_touch(&t->lazy, t->pfn);
+	nmi_exit();
+	before = is_lazy(t);
+	raw_spin_unlock_irqrestore(&t->lazy.lock, flags);
+	KUNIT_EXPECT_TRUE(test, before);
+
+	local_irq_save(flags);
+	nmi_enter();
+	kho_lazy_touch(&t->lazy, t->pfn);
+	nmi_exit();
+	local_irq_restore(flags);
+	KUNIT_EXPECT_TRUE(test, is_set_up(t));
+}
+
+static struct kunit_case kho_lazy_cases[] = {
+	KUNIT_CASE(page_that_is_touched_sets_up_its_pageblock),
+	KUNIT_CASE(page_beyond_what_can_be_lazy_is_left_alone),
+	KUNIT_CASE(nmi_does_not_wait_for_who_sets_up),
+	{}
+};
+
+static struct kunit_suite kho_lazy_suite = {
+	.name = "kho_lazy",
+	.init = lazy_init,
+	.exit = lazy_exit,
+	.test_cases = kho_lazy_cases,
+};
+kunit_test_suite(kho_lazy_suite);
