@@ -178,6 +178,23 @@ int __init kho_incoming_read(struct kho_radix *tree, u64 root_pa, bool early)
 }
 
 /**
+ * kho_incoming_pages - tell how much memory is preserved
+ *
+ * Context: After kho_incoming_read(), before kho_incoming_settle().
+ * Return: the number of pages, with those of the map itself.
+ */
+unsigned long __init kho_incoming_pages(void)
+{
+	const struct kho_reader *r = &kho_reader;
+	unsigned long i, pages = 0;
+
+	for (i = 0; i < r->nr_ranges; i++)
+		pages += PHYS_PFN(r->ranges[i].end - r->ranges[i].start);
+
+	return pages;
+}
+
+/**
  * kho_incoming_settle - reserve exactly what is preserved, and mark the blocks
  *
  * Makes the blocks restorable, and leaves the rest to the page allocator.

@@ -11,6 +11,7 @@ u64 kho_early_size(void);
 u64 kho_image_room(void);
 
 int __init kho_incoming_read(struct kho_radix *tree, u64 root_pa, bool early);
+unsigned long __init kho_incoming_pages(void);
 void __init kho_incoming_settle(void);
 int __init kho_incoming_adopt(struct kho_radix *tree, u64 root_pa);
 bool __init kho_incoming_test(u64 root_pa, unsigned long pfn,
