@@ -3,12 +3,17 @@
 # A machine takes files through an update, and is healthy after it. What is to be
 # kept, and how often, is said on the kernel's command line:
 #
-#	files=N size=MIB start=MIB ballast=MIB huge=MIB node=N
+#	files=N size=MIB share=PERCENT start=MIB ballast=MIB huge=MIB node=N
 #					see luo_host --help
 #	updates=N			how many in a row (default: 1)
+#	overcommit=N			vm.overcommit_memory of each kernel
+#	limit=MIB			memory of the cgroup of who keeps
+#	swap=MIB			on a loop device
+#	overdo=MIB			a file that is too large, to begin with
 #	next=WORD			for the command line of the next kernels
 #	want=FUNCTION,...		of this file: what has to hold in each kernel,
 #					while it keeps something
+#	first=FUNCTION,...		what has to hold before anything was taken back
 # shellcheck shell=dash source=dev/guest/lib.sh disable=SC2154 # the kernel sets the words
 . /guest/lib.sh
 # shellcheck source=dev/guest/health.sh
@@ -28,12 +33,25 @@ refuses_too_much() {
 	cat /tmp/said >&2
 	grep -q 'with its initrd, there are' /tmp/said && rm /tmp/too-much
 }
+# What has no room to be loaded is refused while everything goes on.
+refuses_its_initrd() {
+	if luoctl load /boot/bzImage -- --initrd=/boot/initrd 2>/tmp/said; then return 1; fi
+	cat /tmp/said >&2
+	grep -q 'with its initrd, there are' /tmp/said
+}
 has_empty_node() { [ "$(cat $nodes/has_cpu $nodes/has_memory | xargs)" = "0-1 0" ]; }
 # Nodes of 512 MiB.
 spans_nodes() {
 	[ "$(cat $nodes/has_memory)" = 0-1 ] || return
 	[ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 512 ] && [ "$high" -ge 512 ]; }
 }
+# The first ends at 190 MiB, the last begins at 718.
+spans_four_nodes() {
+	[ "$(cat $nodes/has_memory)" = 0-3 ] || return
+	[ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 190 ] && [ "$high" -ge 718 ]; }
+}
+# What lies there would have to be moved, page by page.
+keeps_out_of_scratch() { [ "$stage" -gt "${updates:-1}" ] || [ "$in_scratch" = 0 ]; }
 # hugepages= is a number or one for each node, in ascending order.
 has_asked_for_pages() {
 	local asked now
@@ -84,11 +102,55 @@ loses_no_memory() {
 	[ "$stage" = 1 ] || free=${free:-$now}
 }
 
+# Huge pages, which the kernel leaves out where it has less than 512 MiB.
+has_huge_pages() { [ "$(cat /sys/kernel/mm/transparent_hugepage/enabled)" = "[always] madvise never" ]; }
+# Now and then it comes to stand where it was.
+is_moved_by_chance() {
+	local now
+	now=$(sed -n 's/ T _text$//p' /proc/kallsyms)
+	[ -z "$text" ] || [ "$text" = "$now" ] || moved=1
+	text=$now
+	[ "$stage" -le "${updates:-1}" ] || [ -n "$moved" ]
+}
+# Who only tells about memory, or looks for some that is free, does not have the
+# struct pages of what is preserved set up.
+looks_at_all_memory() {
+	local before after file
+	[ "$stage" -gt 1 ] || return 0
+	before=$(cat /sys/kernel/debug/kho/in/lazy_pageblocks)
+	[ "$before" -gt 0 ] || { echo "no pageblock is lazy" >&2; return 1; }
+	for file in pagetypeinfo kpagecount kpageflags; do
+		cat /proc/$file >/dev/null || return
+	done
+	echo 1 >/proc/sys/vm/compact_memory
+	[ ! -w $leaks ] || echo scan >$leaks
+	after=$(cat /sys/kernel/debug/kho/in/lazy_pageblocks)
+	[ "$after" = "$before" ] || { echo "lazy pageblocks: $before, $after" >&2; return 1; }
+}
+# Limits and hash tables are those of the whole machine, also if most of it was
+# preserved. Sizes are within 15 % of each other, as images and what is allocated
+# before differ.
+is_sized_as_before() {
+	local now
+	now=$(sizes)
+	[ -n "$sizes" ] || sizes=$(echo "$now" | tr '\n' ,)
+	echo "$now" | awk -v before="$sizes" 'BEGIN { split(before, was, ",") }
+		$1 < was[NR] * 85 / 100 || $1 > was[NR] * 115 / 100 {
+			print "size " NR ": " was[NR] " before, now " $1; bad = 1 }
+		END { exit bad || !NR }' >&2
+}
+sizes() {
+	cat /proc/sys/fs/file-max /proc/sys/fs/epoll/max_user_watches /proc/sys/kernel/threads-max
+	df -k /dev | awk 'END { print $2 }'
+	dmesg | sed -n 's/.*\(Dentry cache\|Inode-cache\|Mount-cache\) hash table entries: \([0-9]*\).*/\2/p'
+}
+
 nodes=/sys/devices/system/node
 
+# hold FUNCTION,...
 hold() {
 	local function
-	for function in $(echo "$want" | tr , ' '); do
+	for function in $(echo "$1" | tr , ' '); do
 		"$function" || fail "kernel $stage: not so: $function"
 	done
 }
@@ -96,26 +158,50 @@ hold() {
 keep() {
 	# shellcheck disable=SC2086 # options
 	luo_host keep $what >/tmp/kept || fail "nothing is kept"
-	read -r low high </tmp/kept
-	echo "# kernel $stage keeps memory from $low MiB to $high MiB" >&2
+	read -r low high in_scratch </tmp/kept
+	echo "# kernel $stage keeps memory from $low MiB to $high MiB, $in_scratch pages in scratch" >&2
 }
 
 go_on_as_told() {
 	cmdline=/tmp/cmdline
-	[ "$stage" -gt 1 ] || words="${next:+ $next}${min_free:+ min_free=$min_free}${cma_blocks:+ cma_blocks=$cma_blocks}"
-	sed "s/ free=[0-9]*//; s/\$/${free:+ free=$free}$words/" /proc/cmdline >$cmdline
+	[ "$stage" -gt 1 ] || words="${next:+ $next}${min_free:+ min_free=$min_free}${cma_blocks:+ cma_blocks=$cma_blocks}${sizes:+ sizes=$sizes}"
+	sed "s/ \(free\|text\|moved\)=[^ ]*//g; s/\$/${free:+ free=$free}${text:+ text=$text}${moved:+ moved=1}$words/" \
+		/proc/cmdline >$cmdline
 	go_on
 }
 
+# What can't be moved to where the next kernel finds it, and nobody is killed for it.
+refuses_what_has_no_place() {
+	luo_host overdo --size "$overdo" && ! dmesg | grep -i 'out of memory\|oom-kill' >&2
+}
+
+set_up_swap() {
+	truncate -s "${swap}M" /tmp/swap && losetup /dev/loop0 /tmp/swap && mkswap /dev/loop0 >&2 &&
+		swapon /dev/loop0
+}
+
+set_up_limit() {
+	mkdir -p /tmp/cgroup && mount -t cgroup2 cgroup /tmp/cgroup && echo +memory >/tmp/cgroup/cgroup.subtree_control &&
+		mkdir /tmp/cgroup/host && echo "${limit}M" >/tmp/cgroup/host/memory.max &&
+		echo 0 >/tmp/cgroup/host/cgroup.procs
+}
+
 words=
-what="--files ${files:-4} --size ${size:-16} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}${node:+ --node $node}"
+what="--files ${files:-4} --size ${size:-16} --share ${share:-0} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}${node:+ --node $node}"
+ulimit -n 4096
+[ -z "$overcommit" ] || echo "$overcommit" >/proc/sys/vm/overcommit_memory
+[ "$overcommit" != 2 ] || echo 100 >/proc/sys/vm/overcommit_ratio
+[ -z "$swap" ] || set_up_swap || fail "no swap"
+[ -z "$limit" ] || set_up_limit || fail "no cgroup"
+[ -z "$overdo" ] || [ "$stage" -gt 1 ] || refuses_what_has_no_place || fail "$overdo MiB are not refused as they should"
+hold "$first"
 if [ "$stage" -gt 1 ]; then
 	[ -z "$huge" ] || has_asked_for_pages || fail "kernel $stage: not so before files are retrieved"
 	# shellcheck disable=SC2086
 	luo_host check $what || fail "kernel $stage: what was kept is not there"
 fi
 [ "$stage" -gt "${updates:-1}" ] || keep
-hold
+hold "$want"
 [ "$stage" -gt "${updates:-1}" ] || go_on_as_told
 [ -z "$(luoctl --no-header list)" ] || fail "a session was left behind"
 healthy >&2

@@ -15,16 +15,19 @@
 #define PAGE	4096ll
 
 static long long size = 16 * MIB, start, ballast, huge;
-static int files = 1, node = -1;
+static int files = 1, share, node = -1;
 
 static const char usage[] =
-	"Usage: luo_host keep|check|fill [OPTION]...\n"
+	"Usage: luo_host keep|check|fill|overdo [OPTION]...\n"
 	"Put memfds into a session and stay in the background, or, in the next\n"
 	"kernel, take them out, check every byte and finish the session. Or make and\n"
-	"fill them only.\n"
+	"fill them only. Or see that a memfd which the kernel has no memory to\n"
+	"preserve is refused, and whole.\n"
 	"\n"
 	"  --files N   how many (default: 1)\n"
 	"  --size MIB  content of each (default: 16)\n"
+	"  --share PERCENT\n"
+	"              content of all of them, as part of all memory\n"
 	"  --start MIB where in the file it begins (default: 0)\n"
 	"  --ballast MIB\n"
 	"              of other memory in use while they are filled (default: 0)\n"
@@ -33,7 +36,15 @@ static const char usage[] =
 	"  --help      print this\n"
 	"\n"
 	"keep and fill print the lowest and the highest MiB of memory that they use at\n"
-	"first. Exit status: 0, 1 if something failed, 2 if the arguments make no sense.\n";
+	"first, and how many pages of them are in scratch memory. Exit status: 0, 1 if\n"
+	"something failed, 2 if the arguments make no sense.\n";
+
+/* Where the files are: page frames. */
+struct place {
+	__u64 low;
+	__u64 high;
+	long long in_scratch;
+};
 
 static int fail(const char *what, long long err)
 {
@@ -41,19 +52,38 @@ static int fail(const char *what, long long err)
 	return 1;
 }
 
-/* Widens a range of page frames by those of the file. */
-static int add_frames(int fd, __u64 *low, __u64 *high)
+/* What the kernel has of memory is known only now. */
+static int size_by_share(void)
+{
+	struct sysinfo info;
+
+	if (sysinfo(&info))
+		return -errno;
+	if (share)
+		size = info.totalram * info.mem_unit / 100 * share / files & -PAGE;
+	return 0;
+}
+
+static void add_frame(struct place *place, __u64 frame)
+{
+	place->low = frame < place->low ? frame : place->low;
+	place->high = frame > place->high ? frame : place->high;
+}
+
+static int add_frames(int fd, struct place *place)
 {
 	char *map = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, start);
 	__u64 *frames = malloc(size / PAGE * sizeof(*frames));
 	int err = map == MAP_FAILED || !frames ? -ENOMEM :
 		  luo_frames(map, size / PAGE, frames);
-	long long i;
+	long long i, in_scratch = err ?: luo_scratch_pages(frames, size / PAGE);
 
-	for (i = 0; i < size / PAGE && !err; i++) {
-		*low = frames[i] < *low ? frames[i] : *low;
-		*high = frames[i] > *high ? frames[i] : *high;
-	}
+	for (i = 0; i < size / PAGE && !err; i++)
+		add_frame(place, frames[i]);
+	if (in_scratch < 0)
+		err = in_scratch;
+	else
+		place->in_scratch += in_scratch;
 	free(frames);
 	if (map != MAP_FAILED)
 		munmap(map, size);
@@ -87,24 +117,25 @@ static int fill_file(int fd, int token)
 static int fill_files(int *fds)
 {
 	const unsigned long nodes = node < 0 ? 0xff : 1ul << node;
-	__u64 low = ~0ull, high = 0;
-	int i, err = 0;
+	struct place place = { .low = ~0ull };
+	int i, err = size_by_share();
 
 	syscall(SYS_set_mempolicy, node < 0 ? MPOL_INTERLEAVE : MPOL_BIND, &nodes,
 		sizeof(nodes) * 8);
 	for (i = 0; i < files && !err; i++) {
 		fds[i] = make_file();
 		err = fds[i] < 0 ? fds[i] : fill_file(fds[i], i);
-		err = err ?: add_frames(fds[i], &low, &high);
+		err = err ?: add_frames(fds[i], &place);
 	}
 	if (err)
 		return fail("fill file", err);
-	printf("%llu %llu\n", low * PAGE / MIB, high * PAGE / MIB);
+	printf("%llu %llu %lld\n", place.low * PAGE / MIB, place.high * PAGE / MIB,
+	       place.in_scratch);
 	fflush(stdout);
 	return 0;
 }
 
-static int fill(int *fds)
+static int fill(int dev, int *fds)
 {
 	int fd = luo_memfd(ballast), err;
 
@@ -121,7 +152,7 @@ static int keep(int dev, int *fds)
 
 	if (session < 0)
 		return fail("create session", session);
-	if (fill(fds))
+	if (fill(dev, fds))
 		return 1;
 	for (token = 0; token < files; token++) {
 		err = luo_preserve(session, fds[token], token);
@@ -137,14 +168,16 @@ static int check_file(int session, int token)
 
 	if (fd < 0)
 		return fd;
-	if (luo_size(fd) != start + size)
+	if (share)
+		size = luo_size(fd) - start;
+	if (luo_size(fd) != start + size || size <= 0)
 		return -ERANGE;
 	if (start && !huge && lseek(fd, 0, SEEK_DATA) != start)
 		return -EILSEQ;
 	return luo_verify(fd, start, size, token);
 }
 
-static int check(int dev)
+static int check(int dev, int *fds)
 {
 	int session = luo_retrieve(dev, SESSION), token, err;
 
@@ -159,9 +192,49 @@ static int check(int dev)
 	return err ? fail("finish session", err) : 0;
 }
 
+static int overdo(int dev, int *fds)
+{
+	int session = luo_create(dev, SESSION), err;
+
+	if (session < 0)
+		return fail("create session", session);
+	fds[0] = luo_filled_memfd(size, 0);
+	if (fds[0] < 0)
+		return fail("memfd", fds[0]);
+	err = luo_preserve(session, fds[0], 0);
+	if (err != -ENOMEM)
+		return fail("preserve more than can be", err);
+	if (luo_count_files(session))
+		return fail("list files", -EEXIST);
+	err = luo_verify(fds[0], 0, size, 0) ?: luo_fill(fds[0], 0, size, 1);
+	return err ? fail("use what was refused", err) : 0;
+}
+
+static const struct verb {
+	const char *name;
+	int (*run)(int dev, int *fds);
+	bool without_device;
+} verbs[] = {
+	{ "keep", keep },
+	{ "check", check },
+	{ "fill", fill, true },
+	{ "overdo", overdo },
+};
+
+static const struct verb *find_verb(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+	return NULL;
+}
+
 static const struct option options[] = {
 	{ "files", required_argument, NULL, 'f' },
 	{ "size", required_argument, NULL, 's' },
+	{ "share", required_argument, NULL, 'r' },
 	{ "start", required_argument, NULL, 'a' },
 	{ "ballast", required_argument, NULL, 'b' },
 	{ "huge", required_argument, NULL, 'p' },
@@ -183,6 +256,9 @@ static int parse(int argc, char **argv)
 		case 's':
 			size = atoi(optarg) * MIB;
 			break;
+		case 'r':
+			share = atoi(optarg);
+			break;
 		case 'a':
 			start = atoi(optarg) * MIB;
 			break;
@@ -202,30 +278,26 @@ static int parse(int argc, char **argv)
 			return -EINVAL;
 		}
 	}
-	return optind + 1 == argc && files > 0 && size > 0 && start >= 0 && node < 8 ? 0 : -EINVAL;
+	return optind + 1 == argc && files > 0 && size > 0 && start >= 0 && node < 8 &&
+	       share >= 0 && share < 100 ? 0 : -EINVAL;
 }
 
 int main(int argc, char **argv)
 {
-	const char *verb;
-	int dev, *fds;
+	const struct verb *verb = parse(argc, argv) ? NULL : find_verb(argv[optind]);
+	int dev = -1, *fds;
 
-	if (parse(argc, argv))
-		goto usage;
-	verb = argv[optind];
+	if (!verb) {
+		fputs(usage, stderr);
+		return 2;
+	}
 	fds = calloc(files, sizeof(*fds));
 	if (!fds)
 		return fail("start", -ENOMEM);
-	if (!strcmp(verb, "fill"))
-		return fill(fds);
-	if (strcmp(verb, "keep") && strcmp(verb, "check"))
-		goto usage;
-	dev = luo_open();
-	if (dev < 0)
-		return fail(LUO_DEVICE, dev);
-	return !strcmp(verb, "keep") ? keep(dev, fds) : check(dev);
-
-usage:
-	fputs(usage, stderr);
-	return 2;
+	if (!verb->without_device) {
+		dev = luo_open();
+		if (dev < 0)
+			return fail(LUO_DEVICE, dev);
+	}
+	return verb->run(dev, fds);
 }
