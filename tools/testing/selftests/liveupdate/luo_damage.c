@@ -16,6 +16,8 @@
 #define HURT		"hurt"
 #define WHOLE		"whole"
 #define FILE_SIZE	0x100000
+/* No memory, aligned as all that is handed over. */
+#define NOWHERE		0x200000000000ull
 
 static int mem;
 static int changed;
@@ -25,9 +27,10 @@ static const char usage[] =
 	"Save two sessions; in the next kernel, check that nothing is gone but what\n"
 	"KIND says was damaged, which is done in the one kernel or in the other.\n"
 	"\n"
-	"Kinds: tree, scratch, blob, root, chain, block, count, handler, data, folios. Needs\n"
-	"/dev/mem of a kernel without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 if the\n"
-	"arguments make no sense.\n";
+	"Kinds: tree, map, address, length, list, list-length, scratch, area, blob, name,\n"
+	"rename, root, chain, block, count, handler, data, folios. Needs /dev/mem of a kernel\n"
+	"without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 if the arguments make no\n"
+	"sense.\n";
 
 struct record {
 	__u8 name[64];
@@ -64,16 +67,94 @@ static __u64 number_at(__u64 pa)
 
 /* ---- kinds ---- */
 
-static void hurt_tree(__u64 pa, const unsigned char *page)
+/* Where the bytes stand in a page that is a tree, 0 if it is none. */
+static int in_tree(const unsigned char *page, const void *bytes, size_t len)
 {
 	static const unsigned char magic[] = { 0xd0, 0x0d, 0xfe, 0xed };
-	const char *at;
+	const unsigned char *at = memmem(page, PAGE, bytes, len);
 
-	if (memcmp(page, magic, sizeof(magic)))
-		return;
-	at = memmem(page, PAGE, "kho-v4", sizeof("kho-v4"));
+	return at && !memcmp(page, magic, sizeof(magic)) ? at - page : 0;
+}
+
+static void hurt_tree(__u64 pa, const unsigned char *page)
+{
+	int at = in_tree(page, "kho-v4", sizeof("kho-v4"));
+
 	if (at)
-		put(pa + (at - (const char *)page), "kho-v1", 6);
+		put(pa + at, "kho-v1", 6);
+}
+
+/* The first property of eight bytes. */
+static void hurt_map(__u64 pa, const unsigned char *page)
+{
+	static const unsigned char property[] = { 0, 0, 0, 3, 0, 0, 0, 8 };
+	int at = in_tree(page, property, sizeof(property));
+
+	if (at && in_tree(page, "kho-v4", sizeof("kho-v4")))
+		put_number(pa + at + sizeof(property) + 4, NOWHERE + 1);
+}
+
+/*
+ * What the next kernel is told of tree and scratch areas when it starts: addresses
+ * and lengths, behind their type and their size.
+ */
+struct told {
+	__u32 type;
+	__u32 size;
+	__u64 tree;
+	__u64 tree_length;
+	__u64 list;
+	__u64 list_length;
+};
+
+/* Of what the image was made from; it is freed, and nobody may write there. */
+static int is_slab(__u64 pa)
+{
+	static int flags = -1;
+	__u64 word;
+
+	if (flags < 0)
+		flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	if (pread(flags, &word, sizeof(word), pa / PAGE * sizeof(word)) != sizeof(word))
+		die("/proc/kpageflags");
+	return word >> 7 & 1;
+}
+
+static void hurt_told(__u64 pa, const unsigned char *page, size_t field, __u64 number)
+{
+	static const __u32 head[] = { 10, 32 };
+	const unsigned char *at = page;
+	struct told told;
+
+	while ((at = memmem(at, page + PAGE - at, head, sizeof(head)))) {
+		if (at + sizeof(told) > page + PAGE)
+			return;
+		memcpy(&told, at, sizeof(told));
+		if (told.tree && !(told.tree % PAGE) && told.tree_length == PAGE &&
+		    told.list && !(told.list % PAGE) && told.list_length && !is_slab(pa))
+			put_number(pa + (at - page) + field, number);
+		at++;
+	}
+}
+
+static void hurt_address(__u64 pa, const unsigned char *page)
+{
+	hurt_told(pa, page, offsetof(struct told, tree), NOWHERE);
+}
+
+static void hurt_length(__u64 pa, const unsigned char *page)
+{
+	hurt_told(pa, page, offsetof(struct told, tree_length), 0);
+}
+
+static void hurt_list(__u64 pa, const unsigned char *page)
+{
+	hurt_told(pa, page, offsetof(struct told, list), NOWHERE);
+}
+
+static void hurt_list_length(__u64 pa, const unsigned char *page)
+{
+	hurt_told(pa, page, offsetof(struct told, list_length), 1 << 24);
 }
 
 /* Of debugfs, which has a line for each scratch area. */
@@ -94,8 +175,8 @@ static int read_scratch(const char *name, __u64 *numbers, int max)
 	return nr;
 }
 
-/* The list of scratch areas that the loaded image is to find. */
-static void hurt_scratch(__u64 pa, const unsigned char *page)
+/* The address of the first of the scratch areas that the loaded image is to find. */
+static void hurt_first_area(__u64 pa, const unsigned char *page, __u64 change)
 {
 	static __u64 addresses[16], sizes[16];
 	static int nr;
@@ -112,27 +193,56 @@ static void hurt_scratch(__u64 pa, const unsigned char *page)
 		if (area[0] != addresses[i] || area[1] != sizes[i])
 			return;
 	}
-	put_number(pa, addresses[0] + 1);
+	put_number(pa, addresses[0] + change);
 }
 
-/* Of LUO's blob, in each tree: the name, and all that is said of it. */
+static void hurt_scratch(__u64 pa, const unsigned char *page)
+{
+	hurt_first_area(pa, page, 1);
+}
+
+static void hurt_area(__u64 pa, const unsigned char *page)
+{
+	hurt_first_area(pa, page, NOWHERE);
+}
+
+/* Where the name of LUO's blob stands, in each tree. */
+static __u64 blob_name(__u64 pa, const unsigned char *page)
+{
+	static const unsigned char node[] = { 0, 0, 0, 1, 'L', 'U', 'O', 0 };
+	int at = in_tree(page, node, sizeof(node));
+
+	return at ? pa + at + 4 : 0;
+}
+
+/* The name, and all that is said of it. */
 static void hurt_blob(__u64 pa, const unsigned char *page)
 {
-	static const unsigned char magic[] = { 0xd0, 0x0d, 0xfe, 0xed };
-	static const unsigned char node[] = { 0, 0, 0, 1, 'L', 'U', 'O', 0 };
 	static const unsigned char no_address[8];
-	const char *at;
-	__u64 name;
+	__u64 name = blob_name(pa, page);
 
-	if (memcmp(page, magic, sizeof(magic)))
+	if (!name)
 		return;
-	at = memmem(page, PAGE, node, sizeof(node));
-	if (!at)
-		return;
-	name = pa + (at - (const char *)page) + 4;
 	put(name, "\033", 1);
 	/* Behind the token, the length and the name of its first property. */
 	put(name + 4 + 12, no_address, sizeof(no_address));
+}
+
+/* What is said of it is sound. */
+static void hurt_name(__u64 pa, const unsigned char *page)
+{
+	__u64 name = blob_name(pa, page);
+
+	if (name)
+		put(name, "\033", 1);
+}
+
+static void hurt_rename(__u64 pa, const unsigned char *page)
+{
+	__u64 name = blob_name(pa, page);
+
+	if (name)
+		put(name, "M", 1);
 }
 
 /* A constant of the kernel may begin a page, too, but nothing stands behind it. */
@@ -193,6 +303,14 @@ static const struct kind {
 } kinds[] = {
 	{ "tree", .page = hurt_tree, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "scratch", .page = hurt_scratch, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "map", .page = hurt_map, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "address", .page = hurt_address, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "length", .page = hurt_length, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "list", .page = hurt_list, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "list-length", .page = hurt_list_length, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "area", .page = hurt_area, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "name", .page = hurt_name, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "rename", .page = hurt_rename, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "blob", .page = hurt_blob, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "root", .page = hurt_root, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "chain", .record = hurt_chain, .hurt = -EBADMSG },
