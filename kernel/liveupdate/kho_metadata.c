@@ -3,6 +3,7 @@
 
 #define pr_fmt(fmt) "KHO: " fmt
 
+#include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/init.h>
 #include <linux/io.h>
@@ -18,12 +19,23 @@
 
 static_assert(sizeof_field(struct kho_kexec_metadata, release) == __NEW_UTS_LEN + 1);
 
+/* Zeroes behind a version are in many pages, and the page is to be freed. */
+static bool kho_release_is_sane(const char *release)
+{
+	size_t i, len = strnlen(release, __NEW_UTS_LEN + 1);
+
+	for (i = 0; i < len; i++)
+		if (!isascii(release[i]) || !isgraph(release[i]))
+			return false;
+	return len && len <= __NEW_UTS_LEN;
+}
+
 /* What the previous kernel left, or somebody else. */
 bool kho_metadata_is_sane(const struct kho_kexec_metadata *metadata, size_t size)
 {
 	return size >= sizeof(*metadata) &&
 	       metadata->version == KHO_KEXEC_METADATA_VERSION &&
-	       memchr(metadata->release, 0, sizeof(metadata->release));
+	       kho_release_is_sane(metadata->release);
 }
 
 /* What the next kernel is told if this one is the @count-th after the first. */

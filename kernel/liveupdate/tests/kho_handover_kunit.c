@@ -276,6 +276,12 @@ static void metadata_that_is_damaged_is_not_believed(struct kunit *test)
 	m = whole;
 	memset(m.release, 'x', sizeof(m.release));
 	KUNIT_EXPECT_FALSE(test, kho_metadata_is_sane(&m, sizeof(m)));
+	m = whole;
+	memset(m.release, 0, sizeof(m.release));
+	KUNIT_EXPECT_FALSE(test, kho_metadata_is_sane(&m, sizeof(m)));
+	m = whole;
+	m.release[1] = '\033';
+	KUNIT_EXPECT_FALSE(test, kho_metadata_is_sane(&m, sizeof(m)));
 }
 
 static struct kunit_case kho_handover_cases[] = {
