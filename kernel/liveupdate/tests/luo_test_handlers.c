@@ -3,8 +3,9 @@
  * File handlers whose every callback can be told to fail.
  *
  * /dev/luo-test-v1, -v2 and -v3 give a new file at each open: a page that
- * survives, whose second word counts how often the file was settled. Those of v2
- * and v3 depend on one FLB. In debugfs:
+ * survives, whose second word counts how often the file was settled, and whose
+ * third says if nobody could change the root tree any more when it was. Those of
+ * v2 and v3 depend on one FLB. In debugfs:
  *
  * liveupdate_test/fail	Write "HANDLER OP N ERRNO": the Nth call of OP from now
  *			fails with that errno, once, or every call if N is 0;
@@ -35,6 +36,8 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+
+#include "../../kexec_handover_internal.h"
 
 /* ---- what fails ---- */
 
@@ -415,6 +418,7 @@ static void handler_settle(struct liveupdate_file_op_args *args)
 	struct test_file *f = args->file->private_data;
 
 	((u64 *)f->page)[1]++;
+	((u64 *)f->page)[2] = kho_test_tree_is_held();
 }
 
 static void handler_unsettle(struct liveupdate_file_op_args *args)

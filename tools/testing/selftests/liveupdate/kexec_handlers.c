@@ -377,6 +377,14 @@ static long long settled(int fd)
 	return pread(fd, &count, 8, 8) == 8 ? count : -errno;
 }
 
+/* The other CPUs are stopped then, and one could be in the middle of a change. */
+static long long tree_was_held(int fd)
+{
+	long long held;
+
+	return pread(fd, &held, 8, 16) == 8 ? held : -errno;
+}
+
 /* Not before the jump is sure. */
 static void call_off(const struct scenario *s)
 {
@@ -401,6 +409,7 @@ static void check_settled(const struct scenario *s)
 	CHECK_FD(session);
 	fd = luo_retrieve_fd(session, 31);
 	CHECK_EQ(1, settled(fd));
+	CHECK_EQ(1, tree_was_held(fd));
 	close(fd);
 	fd = luo_retrieve_fd(session, 32);
 	CHECK_EQ(1, settled(fd));
