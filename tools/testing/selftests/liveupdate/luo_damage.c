@@ -44,10 +44,15 @@ static void die(const char *what)
 	exit(1);
 }
 
+/* Within a page. Mapped, as the kernel may not write into what it freed meanwhile. */
 static void put(__u64 pa, const void *bytes, size_t len)
 {
-	if (pwrite(mem, bytes, len, pa) != (ssize_t)len)
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mem, pa & -PAGE);
+
+	if (page == MAP_FAILED)
 		die("/dev/mem");
+	memcpy(page + pa % PAGE, bytes, len);
+	munmap(page, PAGE);
 	changed++;
 }
 
