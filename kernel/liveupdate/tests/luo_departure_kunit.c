@@ -420,7 +420,7 @@ static void what_is_to_be_frozen_is_lost_if_its_handler_goes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->luo.lost_files, 1);
 	luo_session_close(s);
 	KUNIT_EXPECT_EQ(test, luo_test_blobs(t), 2);
-	xa_erase(&t->blobs, 1);
+	xa_erase(&t->blobs, 2);
 }
 
 /* But others have nothing to do with that any more. */
