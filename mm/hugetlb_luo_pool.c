@@ -164,11 +164,12 @@ void hugetlb_pool_forget(void)
 	if (!hugetlb_waiting)
 		return;
 
-	guard(spinlock_irq)(&hugetlb_lock);
+	spin_lock_irq(&hugetlb_lock);
 	for_each_hstate(h) {
 		for_each_node_state(nid, N_MEMORY)
 			hugetlb_forget_waiting(h, nid);
 	}
+	spin_unlock_irq(&hugetlb_lock);
 }
 
 /* ---- what the previous kernel says ---- */

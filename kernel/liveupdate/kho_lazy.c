@@ -74,19 +74,6 @@ static void kho_lazy_set_up(const struct kho_radix *tree, unsigned long pfn)
 			kho_lazy_mark(tree, pfn, order);
 }
 
-/*
- * A machine check is an NMI on x86, and may have interrupted who holds the lock,
- * here or on a CPU that waits for this one.
- */
-static bool kho_lazy_lock(struct kho_lazy *lazy, unsigned long *flags)
-{
-	if (in_nmi())
-		return raw_spin_trylock_irqsave(&lazy->lock, *flags);
-
-	raw_spin_lock_irqsave(&lazy->lock, *flags);
-	return true;
-}
-
 /**
  * kho_lazy_touch - make sure that a struct page is set up
  * @lazy: the lazy pageblocks
@@ -100,7 +87,15 @@ void kho_lazy_touch(struct kho_lazy *lazy, unsigned long pfn)
 	unsigned long block = pfn >> pageblock_order;
 	unsigned long flags;
 
-	if (!kho_lazy_test(lazy, pfn) || !kho_lazy_lock(lazy, &flags))
+	if (!kho_lazy_test(lazy, pfn))
+		return;
+	/*
+	 * A machine check is an NMI on x86, and may have interrupted who holds the
+	 * lock, here or on a CPU that waits for this one.
+	 */
+	if (!in_nmi())
+		raw_spin_lock_irqsave(&lazy->lock, flags);
+	else if (!raw_spin_trylock_irqsave(&lazy->lock, flags))
 		return;
 
 	if (test_bit(block, lazy->blocks)) {
