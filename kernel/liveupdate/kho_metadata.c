@@ -3,7 +3,6 @@
 
 #define pr_fmt(fmt) "KHO: " fmt
 
-#include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/init.h>
 #include <linux/io.h>
@@ -15,6 +14,7 @@
 
 #include <linux/kho/abi/kexec_metadata.h>
 
+#include "kho_incoming.h"
 #include "kho_metadata.h"
 
 static_assert(sizeof_field(struct kho_kexec_metadata, release) == __NEW_UTS_LEN + 1);
@@ -22,12 +22,9 @@ static_assert(sizeof_field(struct kho_kexec_metadata, release) == __NEW_UTS_LEN 
 /* Zeroes behind a version are in many pages, and the page is to be freed. */
 static bool kho_release_is_sane(const char *release)
 {
-	size_t i, len = strnlen(release, __NEW_UTS_LEN + 1);
+	size_t len = strnlen(release, __NEW_UTS_LEN + 1);
 
-	for (i = 0; i < len; i++)
-		if (!isascii(release[i]) || !isgraph(release[i]))
-			return false;
-	return len && len <= __NEW_UTS_LEN;
+	return len <= __NEW_UTS_LEN && kho_name_is_sane(release, len);
 }
 
 /* What the previous kernel left, or somebody else. */
