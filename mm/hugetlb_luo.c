@@ -87,7 +87,7 @@ static int hugetlb_save_ranges(struct memfd_luo *m)
 		if (now == nr) {
 			ser->nr_ranges = nr;
 			ser->ranges = virt_to_phys(ranges);
-			ser->ext.sum += memfd_sum(ser->ranges, ser->nr_ranges);
+			memfd_sum_add(&ser->memfd, ser->ranges, ser->nr_ranges);
 			return 0;
 		}
 		/* Somebody maps more, or who found the file frozen has let go. */
