@@ -453,10 +453,9 @@ static void what_is_left_of_an_flb_is_handed_over(struct kunit *test)
 	luo_test_expect_log(t, "f.retrieve h.can_finish:1 h.free:1 f.finish");
 }
 
-/* Another handler stands in the record of file 2, and tells by its handle. */
-static void file_that_is_damaged_is_none_of_an_flb(struct kunit *test)
+/* "s" has 1 of "h", which has FLB "f". That stands in the record of 2 of "s2", too. */
+static struct luo_test_handler *take_over_with_wrong_handler(struct luo_test *t)
 {
-	struct luo_test *t = luo_test_of(test);
 	struct luo_test_handler *h = luo_test_handler(t, "h");
 	struct luo_test_handler *plain = luo_test_handler(t, "plain");
 	struct luo_test_flb *f = luo_test_flb(t, h, "f");
@@ -466,12 +465,22 @@ static void file_that_is_damaged_is_none_of_an_flb(struct kunit *test)
 	luo_test_preserve_new(t, luo_test_create(t, "s"), h, 1);
 	s2 = luo_test_create(t, "s2");
 	luo_test_preserve_new(t, s2, plain, 2);
-	KUNIT_ASSERT_EQ(test, luo_freeze(&t->luo, true), 0);
+	KUNIT_ASSERT_EQ(t->test, luo_freeze(&t->luo, true), 0);
 	record = luo_slot_record(&s2->files.chain, &luo_file_find(&s2->files, 2)->slot);
 	strscpy_pad(record->handler, "h");
 	luo_test_jump(t);
 
 	luo_test_take_over_flb(t, h, f);
+	return h;
+}
+
+/* The other handler tells by its handle. */
+static void file_that_is_damaged_is_none_of_an_flb(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct liveupdate_session *s2;
+
+	take_over_with_wrong_handler(t);
 	s2 = luo_test_retrieve(t, "s2");
 	luo_test_fail_step(t, 1, -EBADMSG);
 	KUNIT_EXPECT_EQ(test, luo_test_retrieve_file(s2, 2), -EBADMSG);
@@ -481,6 +490,22 @@ static void file_that_is_damaged_is_none_of_an_flb(struct kunit *test)
 	luo_session_close(luo_test_retrieve(t, "s"));
 	luo_test_expect_log(t, "h.can_finish:1 h.free:1 f.free");
 	t->abandoned = 1;
+}
+
+static void finish_finds_damage(struct liveupdate_file_op_args *args)
+{
+	args->retrieve_status = -EBADMSG;
+}
+
+static void file_that_finish_finds_damaged_is_none_of_an_flb(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = take_over_with_wrong_handler(t);
+
+	h->ops.finish = finish_finds_damage;
+	luo_session_close(luo_test_retrieve(t, "s2"));
+	luo_test_expect_handed_over(t, "s{1:h} f=1");
+	xa_destroy(&t->blobs);
 }
 
 /* As a bus does, long before the module with the handler comes. */
@@ -892,6 +917,7 @@ static struct kunit_case luo_flb_cases[] = {
 	KUNIT_CASE(flb_that_is_damaged_is_left_alone),
 	KUNIT_CASE(what_is_left_of_an_flb_is_handed_over),
 	KUNIT_CASE(file_that_is_damaged_is_none_of_an_flb),
+	KUNIT_CASE(file_that_finish_finds_damaged_is_none_of_an_flb),
 	KUNIT_CASE(flb_can_be_asked_for_before_its_handler_is_there),
 	KUNIT_CASE(flb_outlives_the_module_of_its_handler),
 	KUNIT_CASE(flb_of_nobody_is_finished_by_its_last_user),

@@ -289,40 +289,6 @@ static void records_taken_before_the_damage_was_found_stay(struct kunit *test)
 	xa_destroy(&t->blobs);
 }
 
-/* ---- files of others ---- */
-
-static void finish_finds_damage(struct liveupdate_file_op_args *args)
-{
-	args->retrieve_status = -EBADMSG;
-}
-
-/* The name of its handler was changed: FLB "f" has a file, and it is another. */
-static void file_that_finish_finds_damaged_is_none_of_an_flb(struct kunit *test)
-{
-	struct luo_test *t = luo_test_of(test);
-	struct luo_test_handler *h = luo_test_handler(t, "h");
-	struct luo_test_handler *plain = luo_test_handler(t, "plain");
-	struct luo_test_flb *f = luo_test_flb(t, h, "f");
-	struct liveupdate_session *s2;
-
-	luo_test_preserve_new(t, luo_test_create(t, "s"), h, 1);
-	s2 = luo_test_create(t, "s2");
-	luo_test_preserve_new(t, s2, plain, 2);
-	KUNIT_ASSERT_EQ(test, luo_freeze(&t->luo, true), 0);
-	strscpy_pad(((struct luo_file_ser *)
-		     luo_block_record(&s2->files.chain,
-				      list_first_entry(&s2->files.chain.blocks,
-						       struct luo_block, node), 0))->handler,
-		    "h");
-	luo_test_jump(t);
-
-	luo_test_take_over_flb(t, h, f);
-	h->ops.finish = finish_finds_damage;
-	luo_session_close(luo_test_retrieve(t, "s2"));
-	luo_test_expect_handed_over(t, "s{1:h} f=1");
-	xa_destroy(&t->blobs);
-}
-
 /* ---- the log ---- */
 
 #define MANY		50
@@ -465,7 +431,6 @@ static struct kunit_case luo_foreign_cases[] = {
 	KUNIT_CASE_PARAM(page_without_names_is_none_of_flbs, page_gen_params),
 	KUNIT_CASE(page_without_records_is_none_of_flbs),
 	KUNIT_CASE(records_taken_before_the_damage_was_found_stay),
-	KUNIT_CASE(file_that_finish_finds_damaged_is_none_of_an_flb),
 	KUNIT_CASE_SLOW(damaged_records_do_not_flood_the_log),
 	KUNIT_CASE(owner_without_memory_hears_of_damage_found_meanwhile),
 	{}
