@@ -112,19 +112,6 @@ struct told {
 	__u64 list_length;
 };
 
-/* Of what the image was made from; it is freed, and nobody may write there. */
-static int is_slab(__u64 pa)
-{
-	static int flags = -1;
-	__u64 word;
-
-	if (flags < 0)
-		flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	if (pread(flags, &word, sizeof(word), pa / PAGE * sizeof(word)) != sizeof(word))
-		die("/proc/kpageflags");
-	return word >> 7 & 1;
-}
-
 static void hurt_told(__u64 pa, const unsigned char *page, size_t field, __u64 number)
 {
 	static const __u32 head[] = { 10, 32 };
@@ -136,7 +123,7 @@ static void hurt_told(__u64 pa, const unsigned char *page, size_t field, __u64 n
 			return;
 		memcpy(&told, at, sizeof(told));
 		if (told.tree && !(told.tree % PAGE) && told.tree_length == PAGE &&
-		    told.list && !(told.list % PAGE) && told.list_length && !is_slab(pa))
+		    told.list && !(told.list % PAGE) && told.list_length)
 			put_number(pa + (at - page) + field, number);
 		at++;
 	}
