@@ -537,17 +537,30 @@ static int __init liveupdate_setup(char *arg)
 }
 early_param("liveupdate", liveupdate_setup);
 
+/* Nothing can be handed on, either. */
+static void __init luo_without_handover(void)
+{
+	const struct luo_root_ser *root;
+	phys_addr_t pa;
+	size_t size;
+
+	root = luo_find_incoming(&pa, &size);
+	if (!IS_ERR(root) && root->sessions)
+		pr_warn("the previous kernel's sessions are lost: booted without kho=on\n");
+	else if (luo_awaited)
+		pr_warn("off, as kexec handover is: boot with kho=on\n");
+}
+
 static int __init luo_boot(void)
 {
 	int err;
 
-	if (!luo_awaited) {
-		if (kho_is_enabled())
-			luo_hand_on();
+	if (!kho_is_enabled()) {
+		luo_without_handover();
 		return 0;
 	}
-	if (!kho_is_enabled()) {
-		pr_warn("off, as kexec handover is: boot with kho=on\n");
+	if (!luo_awaited) {
+		luo_hand_on();
 		return 0;
 	}
 	err = luo_start(&luo_instance);
