@@ -360,6 +360,9 @@ int luo_session_finish(struct liveupdate_session *session, u64 *abandoned)
 static void luo_session_offer_again(struct liveupdate_session *session)
 {
 	guard(mutex)(&session->luo->lock);
+	/* A driver may have found that it is damaged. */
+	if (session->state != LUO_SESSION_RETRIEVED)
+		return;
 	session->keep_on_close = false;
 	luo_session_set_state(session, LUO_SESSION_INCOMING);
 }
@@ -578,7 +581,7 @@ int luo_session_read_files(struct liveupdate_session *session)
  *
  * Return: the session, to be ended with luo_session_close() or
  * luo_session_give_back(), or an ERR_PTR: -ENOENT, -EINVAL if somebody has it,
- * -EBADMSG, -ENOMEM.
+ * -EBADMSG, -ENOMEM, -EINTR if the caller is killed while a driver has it.
  */
 struct liveupdate_session *luo_session_retrieve(struct luo *luo, const char *name)
 {
@@ -593,16 +596,16 @@ struct liveupdate_session *luo_session_retrieve(struct luo *luo, const char *nam
 	if (IS_ERR(session))
 		return session;
 
-	mutex_lock(&session->lock);
+	if (mutex_lock_killable(&session->lock)) {
+		luo_session_give_back(session);
+		return ERR_PTR(-EINTR);
+	}
 	err = luo_session_read_files(session);
-	/* Without the lock a driver could find damage in between. */
-	if (err == -ENOMEM)
-		luo_session_offer_again(session);
 	mutex_unlock(&session->lock);
 	if (!err)
 		return session;
 
-	luo_session_put(session);
+	luo_session_give_back(session);
 	return ERR_PTR(err);
 }
 
@@ -633,7 +636,10 @@ struct liveupdate_session *luo_session_lock_incoming(struct luo *luo,
 	if (!session)
 		return ERR_PTR(err);
 
-	mutex_lock(&session->lock);
+	if (mutex_lock_killable(&session->lock)) {
+		luo_session_put(session);
+		return ERR_PTR(-EINTR);
+	}
 	err = READ_ONCE(session->state) == LUO_SESSION_FINISHED ?
 	      -ENOENT : luo_session_read_files(session);
 	if (!err)

@@ -10,6 +10,7 @@
 #include <linux/kthread.h>
 #include <linux/ratelimit_types.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/string.h>
 
 #include "luo_test.h"
@@ -350,6 +351,7 @@ static int retrieve_late(void *arg)
 {
 	struct late *owner = arg;
 
+	allow_kernel_signal(SIGKILL);
 	luo_test_fail_alloc(owner->fail_alloc);
 	owner->session = luo_session_retrieve(owner->luo, "b");
 	luo_test_fail_alloc(0);
@@ -361,6 +363,7 @@ static int lock_late(void *arg)
 {
 	struct late *driver = arg;
 
+	allow_kernel_signal(SIGKILL);
 	driver->session = luo_session_lock_incoming(driver->luo, "b");
 	complete(&driver->done);
 	return 0;
@@ -379,8 +382,9 @@ static struct liveupdate_session *find_b(struct luo_test *t)
 }
 
 /* Until it sleeps; all on one CPU, where who is more urgent runs at once. */
-static void run_until_it_waits(struct kunit *test, int (*run)(void *arg),
-			       struct late *arg, bool urgent)
+static struct task_struct *run_until_it_waits(struct kunit *test,
+					      int (*run)(void *arg),
+					      struct late *arg, bool urgent)
 {
 	struct task_struct *task = kthread_create_on_cpu(run, arg, 0, "luo_late/%u");
 
@@ -392,7 +396,8 @@ static void run_until_it_waits(struct kunit *test, int (*run)(void *arg),
 	wake_up_process(task);
 	do {
 		schedule_timeout_uninterruptible(2);
-	} while (READ_ONCE(task->__state) != TASK_UNINTERRUPTIBLE);
+	} while (READ_ONCE(task->__state) != TASK_KILLABLE);
+	return task;
 }
 
 /* A driver gets the lock at the moment that the owner, who lacks memory, drops it. */
@@ -419,6 +424,34 @@ static void owner_without_memory_hears_of_damage_found_meanwhile(struct kunit *t
 	xa_destroy(&t->blobs);
 }
 
+/* Whoever has the session may do so for as long as a device likes. */
+static void who_waits_for_a_session_can_be_killed(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct late owner = {}, driver = {};
+	struct liveupdate_session *s;
+	unsigned long left;
+
+	luo_test_hand_over_four(t);
+	s = find_b(t);
+	mutex_lock(&s->lock);
+	send_sig(SIGKILL, run_until_it_waits(test, retrieve_late, &owner, false), 1);
+	left = wait_for_completion_timeout(&owner.done, HZ);
+	send_sig(SIGKILL, run_until_it_waits(test, lock_late, &driver, false), 1);
+	left = min(left, wait_for_completion_timeout(&driver.done, HZ));
+	mutex_unlock(&s->lock);
+	if (!left) {
+		wait_for_completion(&owner.done);
+		wait_for_completion(&driver.done);
+	}
+	KUNIT_EXPECT_PTR_EQ(test, owner.session, ERR_PTR(-EINTR));
+	KUNIT_EXPECT_PTR_EQ(test, driver.session, ERR_PTR(-EINTR));
+	KUNIT_EXPECT_EQ(test, s->state, LUO_SESSION_INCOMING);
+	KUNIT_EXPECT_EQ(test, kref_read(&s->kref), 2);
+	luo_session_put(s);
+	xa_destroy(&t->blobs);
+}
+
 static struct kunit_case luo_foreign_cases[] = {
 	KUNIT_CASE_PARAM(page_of_zeros_is_left_to_its_owner, zeros_gen_params),
 	KUNIT_CASE(list_of_sessions_may_end_with_an_empty_block),
@@ -433,6 +466,7 @@ static struct kunit_case luo_foreign_cases[] = {
 	KUNIT_CASE(records_taken_before_the_damage_was_found_stay),
 	KUNIT_CASE_SLOW(damaged_records_do_not_flood_the_log),
 	KUNIT_CASE(owner_without_memory_hears_of_damage_found_meanwhile),
+	KUNIT_CASE(who_waits_for_a_session_can_be_killed),
 	{}
 };
 
