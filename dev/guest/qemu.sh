@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A guest of QEMU in two kernels: an update is called off, luo-qemu is killed, and
-# the guest goes on in the next kernel. The guest is the boot sector of
-# tools/liveupdate/tests. TAP on stdout.
-# shellcheck shell=dash source=dev/guest/lib.sh disable=SC2119,SC2154 # the kernel sets the words
+# Guests of QEMU in two kernels: an update is called off, luo-qemu is killed, and
+# they go on in the next kernel. One is the boot sector of tools/liveupdate/tests, the
+# other is Linux and runs dev/guest/linux.sh. TAP on stdout.
+# shellcheck shell=dash source=dev/guest/lib.sh disable=SC1091,SC2119,SC2154 # the kernel sets the words
 . /guest/lib.sh
+. /guest/told.sh
 
 serial=/tmp/serial
 # It finds its firmware from where it stands.
@@ -43,6 +44,29 @@ run() {
 resumes() {
 	luo-qemu resume vm0 >/tmp/agent 2>&1 &
 	goes_on
+}
+
+lines() { tr -d '\r' 2>/dev/null </tmp/linux | grep '^line '; }
+# As long as it takes to look at all of its memory.
+has_lines() { [ "$(lines | wc -l)" -ge "$1" ]; }
+linux_goes_on() { within 100 has_lines $(($(lines | wc -l) + 8)) || { cat /tmp/agent1 /tmp/linux; return 1; }; }
+
+# QEMU reads it in both kernels.
+make_initrd() {
+	mkdir -p /tmp/root/bin /tmp/root/dev
+	cp /bin/busybox /tmp/root/bin/ && cp /guest/linux.sh /tmp/root/init
+	(cd /tmp/root && find . | cpio -o -H newc 2>/dev/null) >/tmp/linux.img
+}
+
+run_linux() {
+	PATH=/tmp:$PATH @luo-qemu --qemu $qemu run linux -- -accel kvm -machine q35,kernel_irqchip=split -m 128 -nodefaults \
+		-display none -chardev file,id=s,path=/tmp/linux,append=on -serial chardev:s -kernel /boot/bzImage \
+		-initrd /tmp/linux.img -append "console=ttyS0 quiet no_timer_check chunks=4" >/tmp/agent1 2>&1 &
+	linux_goes_on
+}
+
+linux_is_right() {
+	linux_goes_on && lines | judge "$linux" "$(luo-qemu status linux | sed -n 's/^still_ms //p')"
 }
 
 value() { luo-qemu status vm0 | sed -n "s/^$1 //p"; }
@@ -99,16 +123,19 @@ update() {
 	cat /boot/initrd >>/tmp/next
 	drain
 	luoctl update /boot/bzImage -- --initrd=/tmp/next \
-		--command-line="$(sed "s/ stage=[0-9]*//; s/ generation=[0-9a-f]*//; s/\$/ stage=2 generation=$(last)/" /proc/cmdline)"
+		--command-line="$(sed "s/ stage=[0-9]*//; s/ generation=[0-9a-f]*//; s/ linux=[^ ]*//" /proc/cmdline) stage=2 generation=$(last) linux=$(lines | judge | tail -n 1)"
 }
 
 tells_how_it_went() {
-	luoctl status && luoctl --json status |
-		grep -q '^{"number": 1, "phases": .*"left": \[\], "guests": \[{"name": "vm0", "phase": "running", "still_ms": [0-9]*}\]}$'
+	luoctl status && luoctl --json status >/tmp/status || return
+	grep -q '^{"number": 1, "phases": .*"left": \[\], "guests": \[{[^}]*}, {[^}]*}\]}$' /tmp/status &&
+		grep -q '{"name": "vm0", "phase": "running", "still_ms": [0-9]*}' /tmp/status &&
+		grep -q '{"name": "linux", "phase": "running", "still_ms": [0-9]*}' /tmp/status
 }
 
+make_initrd
 if [ "$stage" = 1 ]; then
-	echo "1..16"
+	echo "1..18"
 	ok "a guest starts" run
 	ok "it is saved" luo-qemu save vm0
 	ok "it stands still" stands_still
@@ -116,16 +143,20 @@ if [ "$stage" = 1 ]; then
 	ok "no word of its memory is wrong" lives
 	ok "no session is left" has_no_session
 	ok "who would end with the services is named" names_who_would_end
-	ok "it is saved again" luo-qemu save vm0
+	ok "a Linux guest starts" run_linux
+	ok "the first guest is saved again" luo-qemu save vm0
 	ok "it survives the death of its agent" survives_the_leader
 	ok "the session has its manifest, state and memory" has_session outgoing 3 luo-qemu:vm0
 	ok "nothing is in the way of an update" dry_run
 	update >&2
 	fail "luoctl did not jump"
 fi
-test=12
+# As early as can be, as its unit does it.
+luo-qemu resume linux >/tmp/agent1 2>&1 &
+test=13
 ok "the session is there" has_session incoming 3 luo-qemu:vm0
 ok "the guest goes on where it was" resumes
 ok "no word of its memory is wrong" lives
+ok "memory, uptime, clock and sleeps of the Linux guest are right" linux_is_right
 ok "nothing is left to finish" has_no_session
 ok "the status tells how it went" tells_how_it_went
