@@ -266,7 +266,7 @@ static int find_session(struct context *ctx, const char *name)
 
 static int fail_held(struct context *ctx, const char *name)
 {
-	char holder[HOLDER_LENGTH], reason[HOLDER_LENGTH + 64];
+	char holder[HOLDER_LENGTH] = "", reason[HOLDER_LENGTH + 64];
 
 	snprintf(reason, sizeof(reason), "held by its agent%s%s, end that one first",
 		 find_holder(name, holder) ? ": " : "", holder);
