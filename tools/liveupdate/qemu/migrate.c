@@ -132,8 +132,22 @@ int migrate_out(struct guest *guest, struct qmp *qmp)
 	return err ?: complete(guest, qmp);
 }
 
-/* A process for itself: the pipe is full until QEMU reads. */
-static pid_t pump(int from, int to, int unused)
+static void close_all_but(unsigned int a, unsigned int b)
+{
+	unsigned int low = a < b ? a : b, high = a < b ? b : a;
+
+	if (low > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, low - 1, 0);
+	if (high > low + 1)
+		close_range(low + 1, high - 1, 0);
+	close_range(high + 1, ~0U, 0);
+}
+
+/*
+ * A process for itself: the pipe is full until QEMU reads. It has nothing else
+ * open, whose last close somebody waits for.
+ */
+static pid_t pump(int from, int to)
 {
 	struct stat st;
 	off_t at = 0;
@@ -141,7 +155,7 @@ static pid_t pump(int from, int to, int unused)
 
 	if (pid)
 		return pid;
-	close(unused);
+	close_all_but(from, to);
 	if (fstat(from, &st))
 		_exit(1);
 	while (at < st.st_size && sendfile(to, from, &at, st.st_size - at) > 0)
@@ -156,7 +170,7 @@ int migrate_in(struct guest *guest, struct qmp *qmp)
 	if (pipe2(ends, O_CLOEXEC))
 		return fail_errno(errno, "pipe");
 	err = prepare(qmp, ends[0]);
-	if (!err && pump(guest->state, ends[1], ends[0]) < 0)
+	if (!err && pump(guest->state, ends[1]) < 0)
 		err = fail_errno(errno, "fork");
 	close(ends[0]);
 	close(ends[1]);
