@@ -151,7 +151,7 @@ static int parse_backend(struct guest *guest, int argument)
 
 static int parse_object(struct guest *guest, int argument)
 {
-	const char *text = guest->arguments[argument];
+	const char *text = argument < guest->argument_count ? guest->arguments[argument] : "";
 	size_t type = strcspn(text, ",");
 
 	if (strstr(text, "memory-backend") && *text == '{')
