@@ -92,29 +92,39 @@ static int call_off(struct guest *guest)
 	return fail("%s", reason);
 }
 
-static int save(struct guest *guest)
+/* From the first moment on two have the session. */
+static int save_running(struct guest *guest)
 {
-	if (guest->shared->phase == PHASE_SAVED)
-		return 0;
 	if (guest_open_session(guest))
 		return -1;
 	guest->shared->phase = PHASE_SAVING;
-	if (keeper_start(guest)) {
-		guest_recover(guest);
-		return -1;
+	return keeper_start(guest) || guest_save(guest) ? call_off(guest) : 0;
+}
+
+static int save(struct guest *guest)
+{
+	switch (guest->shared->phase) {
+	case PHASE_RUNNING:
+		return save_running(guest);
+	case PHASE_SAVED:
+		return 0;
+	case PHASE_SAVING:
+		return fail("it was to be saved, and does not go on yet: try again");
+	default:
+		return guest_save_again(guest);
 	}
-	return guest_save(guest) ? call_off(guest) : 0;
 }
 
 static int cancel(struct guest *guest)
 {
-	if (guest->shared->phase != PHASE_SAVED)
+	if (guest->shared->phase == PHASE_RUNNING)
 		return fail("not saved");
-	guest->shared->phase = PHASE_LOADING;
-	if (!guest_load(guest))
-		return 0;
-	guest->shared->phase = PHASE_SAVED;
-	return -1;
+	if (guest->shared->phase == PHASE_SAVED) {
+		if (guest_check_version(guest))
+			return -1;
+		guest->shared->phase = PHASE_LOADING;
+	}
+	return guest_settle(guest);
 }
 
 static int status(struct guest *guest)
@@ -138,8 +148,10 @@ static int shutdown_guest(struct guest *guest)
 	struct qmp *qmp;
 	int err;
 
-	if (guest->shared->phase != PHASE_RUNNING)
+	if (guest->shared->phase == PHASE_SAVED)
 		return fail("the guest is saved: it stays");
+	if (guest->shared->phase != PHASE_RUNNING)
+		return fail("the guest does not run: it stays");
 	qmp = qmp_open(guest);
 	if (!qmp)
 		return -1;
@@ -150,7 +162,10 @@ static int shutdown_guest(struct guest *guest)
 
 static int check(struct guest *guest)
 {
-	return guest->shared->phase == PHASE_SAVED ? 0 : guest_check(guest);
+	if (guest->shared->phase == PHASE_SAVED)
+		return 0;
+	return guest->shared->phase == PHASE_RUNNING ? guest_check(guest) :
+	       fail("the guest is neither running nor saved: try again");
 }
 
 static const struct request {

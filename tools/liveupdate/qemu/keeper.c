@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli.h"
 #include "qemu.h"
 
 /* Returns once the leader has died. */
@@ -23,43 +24,85 @@ static void wait_for_leader(struct guest *guest, int from)
 	while (len < 0 && errno == EINTR);
 	close(from);
 	if (len)
-		_exit(0);
-	guest->keeper = 0;
-	guest->keeper_pipe = -1;
+		_exit(EXIT_DONE);
 	if (guest->qemu >= 0)
 		close(guest->qemu);
 	/* It may have been another one by then. */
 	qemu_adopt(guest);
 }
 
-bool keeper_start(struct guest *guest)
+/* The leader's signals are not its own: a terminal that closes has both. */
+static void keep(struct guest *guest, int from)
 {
-	int ends[2];
+	setsid();
+	wait_for_leader(guest, from);
+	if (!lead(guest))
+		_exit(EXIT_DONE);
+	complain(guest->name);
+	_exit(EXIT_FAILED);
+}
+
+int keeper_start(struct guest *guest)
+{
+	int ends[2], err;
+	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC))
-		return false;
-	guest->keeper = fork();
-	if (!guest->keeper) {
+		return fail_errno(errno, "starting a keeper");
+	pid = fork();
+	if (!pid) {
 		close(ends[1]);
-		wait_for_leader(guest, ends[0]);
-		return true;
+		/* Another one is to see the leader die, too. */
+		keeper_forget(guest);
+		keep(guest, ends[0]);
 	}
+	err = errno;
 	close(ends[0]);
-	guest->keeper_pipe = ends[1];
-	if (guest->keeper < 0) {
+	if (pid < 0) {
 		close(ends[1]);
-		guest->keeper = 0;
+		return fail_errno(err, "starting a keeper");
 	}
-	return false;
+	guest->keeper = pid;
+	guest->keeper_pipe = ends[1];
+	return 0;
+}
+
+void keeper_forget(struct guest *guest)
+{
+	if (guest->keeper_pipe >= 0)
+		close(guest->keeper_pipe);
+	guest->keeper_pipe = -1;
+	guest->keeper = 0;
+}
+
+static void dismiss(pid_t keeper, int pipe)
+{
+	if (write(pipe, "d", 1) != 1)
+		kill(keeper, SIGKILL);
+	close(pipe);
+	waitpid(keeper, NULL, 0);
 }
 
 void keeper_dismiss(struct guest *guest)
 {
-	if (!guest->keeper)
-		return;
-	if (write(guest->keeper_pipe, "d", 1) != 1)
-		kill(guest->keeper, SIGKILL);
-	close(guest->keeper_pipe);
-	waitpid(guest->keeper, NULL, 0);
+	if (guest->keeper)
+		dismiss(guest->keeper, guest->keeper_pipe);
 	guest->keeper = 0;
+	guest->keeper_pipe = -1;
+}
+
+int keeper_renew(struct guest *guest)
+{
+	pid_t before = guest->keeper;
+	int pipe = guest->keeper_pipe, err;
+
+	if (!before)
+		return keeper_start(guest);
+	err = keeper_start(guest);
+	dismiss(before, pipe);
+	if (err) {
+		guest->keeper = 0;
+		guest->keeper_pipe = -1;
+	}
+	return err;
 }

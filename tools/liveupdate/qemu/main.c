@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,12 +33,14 @@ static int guest_init(struct guest *guest, const struct options *options, const 
 		.directory = options->directory,
 		.program = options->program,
 		.manifest = -1, .state = -1, .session = -1, .qemu = -1,
-		.keeper_pipe = -1, .control = -1, .client = -1, .ready = -1,
+		.signals = -1, .keeper_pipe = -1, .control = -1, .client = -1, .ready = -1,
 	};
 	snprintf(guest->session_name, sizeof(guest->session_name), SESSION_PREFIX "%s", name);
 	guest->shared = mmap(NULL, sizeof(*guest->shared), PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	return guest->shared == MAP_FAILED ? fail_errno(errno, "mmap") : 0;
+	if (guest->shared == MAP_FAILED)
+		return fail_errno(errno, "mmap");
+	return signals_take(guest);
 }
 
 static int run(const struct options *options, const char *name)
@@ -63,8 +65,11 @@ static int run(const struct options *options, const char *name)
 	if (qemu_start(&guest, false))
 		return -1;
 	qmp = qmp_open(&guest);
-	if (!qmp)
+	if (!qmp) {
+		qemu_end(&guest, SIGTERM);
+		control_end(&guest);
 		return -1;
+	}
 	qmp_close(qmp);
 	return lead(&guest);
 }
@@ -388,6 +393,8 @@ int main(int argc, char **argv)
 	struct options options = { .directory = DIRECTORY };
 	int separator = find_separator(argc, argv), option;
 
+	/* Whoever hangs up is told of, and ends nobody. */
+	signal(SIGPIPE, SIG_IGN);
 	if (separator < argc) {
 		options.arguments = argv + separator + 1;
 		options.argument_count = argc - separator - 1;

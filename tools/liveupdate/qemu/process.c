@@ -61,6 +61,7 @@ int qemu_start(struct guest *guest, bool incoming)
 	if (err)
 		return fail_errno(err, "%s", guest->program);
 	guest->shared->qemu = pid;
+	guest->status = 0;
 	qemu_adopt(guest);
 	return guest->qemu < 0 ? fail_errno(errno, "%s", guest->program) : 0;
 }

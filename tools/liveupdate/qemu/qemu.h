@@ -47,10 +47,10 @@ struct ram {
 
 enum phase {
 	PHASE_RUNNING,		/* QEMU has the guest */
-	PHASE_SAVING,		/* QEMU has it, stopped for now */
+	PHASE_SAVING,		/* QEMU has it, stopped for now, and it is to be saved or go on */
 	PHASE_SAVED,		/* the session has it, QEMU has ended or will */
-	PHASE_LOADING,		/* our files have it, QEMU is reading them */
-	PHASE_STARTING,		/* QEMU has it, stopped, and its session is to end */
+	PHASE_LOADING,		/* our files have it, QEMU is to read them */
+	PHASE_STARTING,		/* QEMU has read them, its session is to end and it to run */
 };
 
 /* What leader and keeper both know. */
@@ -59,6 +59,10 @@ struct shared {
 	pid_t qemu;
 	/* Whether the guest ran when it was saved. */
 	bool ran;
+	/* No session may have it any more: if its processes end it is lost. */
+	bool ended;
+	/* QEMU may have let it run: what our files have is not to be loaded again. */
+	bool continued;
 	/* What an alias as `q35' meant when it was saved. */
 	char machine[64];
 	/* CLOCK_REALTIME when it stopped, in nanoseconds; 0 if it did not. */
@@ -85,6 +89,11 @@ struct guest {
 	struct shared *shared;
 	/* Readable once QEMU has ended; -1 if there is none. */
 	int qemu;
+	/* How it ended, as wait() tells; 0 if we were not told. */
+	int status;
+	/* Signals that we take when it suits. */
+	int signals;
+	/* 0 and -1 if there is none. */
 	pid_t keeper;
 	int keeper_pipe;
 	int control, client;
@@ -100,6 +109,8 @@ struct guest {
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int fail_errno(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *fail_message(void);
+/* On stderr. */
+void complain(const char *name);
 
 /* ---- arguments.c ---- */
 
@@ -132,6 +143,8 @@ void qmp_close(struct qmp *qmp);
  */
 json_t *qmp_ask(struct qmp *qmp, const char *command, json_t *arguments, int fd);
 int qmp_do(struct qmp *qmp, const char *command, json_t *arguments);
+/* The last command was sent and not answered: it may have been done. */
+bool qmp_is_open_ended(const struct qmp *qmp);
 
 /* ---- process.c: QEMU as a process ---- */
 
@@ -155,16 +168,24 @@ int state_digest(const struct guest *guest, uint64_t *bytes, uint64_t *digest);
 
 /* ---- keeper.c ---- */
 
-/* Returns true in the keeper, once the leader has died: then the keeper leads. */
-bool keeper_start(struct guest *guest);
+/* The keeper does not return from these: it leads when the leader has died. */
+int keeper_start(struct guest *guest);
+/* One that has the same files open as we do by now, in place of the one that is there. */
+int keeper_renew(struct guest *guest);
 void keeper_dismiss(struct guest *guest);
+/* It has ended. */
+void keeper_forget(struct guest *guest);
 
 /* ---- lead.c ---- */
 
-/* Serve the guest until it has ended. */
+/* Keep signals that would end us until it suits. Goes ahead of all that can be lost. */
+int signals_take(struct guest *guest);
+/* Whether one has come. */
+bool signals_end(void);
+/* Serve the guest until it has ended, or the kernel has it back. */
 int lead(struct guest *guest);
-/* Settle what the leader that died has left. */
-void guest_recover(struct guest *guest);
+/* Between two states: try to get to the one or the other. */
+int guest_settle(struct guest *guest);
 
 /* ---- save.c, resume.c ---- */
 
@@ -173,11 +194,16 @@ int guest_save(struct guest *guest);
 int guest_check(struct guest *guest);
 /* Goes ahead of a save, and of its keeper: both are to hold the session. */
 int guest_open_session(struct guest *guest);
+/* A guest that QEMU did not let run, and that no session has, gets one again. */
+int guest_save_again(struct guest *guest);
 /* The guest of a save that failed goes on. */
 int guest_undo(struct guest *guest);
 /* Let QEMU load what our files hold, end the session, and let it run. */
 int guest_load(struct guest *guest);
+/* Once no process has it open. */
+int guest_end_session(struct guest *guest);
 int guest_run_on(struct guest *guest);
+int guest_check_version(struct guest *guest);
 /* Get everything out of the guest's session. */
 int guest_claim(struct guest *guest);
 int ram_make(struct guest *guest);

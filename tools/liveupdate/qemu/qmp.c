@@ -22,6 +22,7 @@ struct qmp {
 	FILE *in;
 	char *line;
 	size_t size;
+	bool open_ended;
 };
 
 static json_t *receive(struct qmp *qmp)
@@ -79,8 +80,10 @@ static json_t *answer_to(struct qmp *qmp, const char *command)
 		if (error)
 			fail("QEMU: %s: %s", command, reason ?: "no reason given");
 		json_decref(message);
-		if (result || error)
+		if (result || error) {
+			qmp->open_ended = false;
 			return result;
+		}
 	}
 	return NULL;
 }
@@ -91,6 +94,7 @@ json_t *qmp_ask(struct qmp *qmp, const char *command, json_t *arguments, int fd)
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
 	int err = text ? transmit(qmp, text, fd) : fail("out of memory");
 
+	qmp->open_ended = !err;
 	free(text);
 	json_decref(request);
 	return err ? NULL : answer_to(qmp, command);
@@ -102,6 +106,11 @@ int qmp_do(struct qmp *qmp, const char *command, json_t *arguments)
 
 	json_decref(result);
 	return result ? 0 : -1;
+}
+
+bool qmp_is_open_ended(const struct qmp *qmp)
+{
+	return qmp->open_ended;
 }
 
 static int connect_to(const struct guest *guest)

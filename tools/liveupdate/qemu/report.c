@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli.h"
 #include "qemu.h"
 
 static char message[512];
@@ -34,4 +35,12 @@ int fail_errno(int err, const char *format, ...)
 const char *fail_message(void)
 {
 	return message;
+}
+
+void complain(const char *name)
+{
+	char shown[ESCAPED(sizeof(message))];
+
+	fprintf(stderr, "luo-qemu: %s: %s\n", name,
+		escape(shown, sizeof(shown), message, sizeof(message)));
 }

@@ -2,13 +2,15 @@
 /*
  * From a session to a running guest. The session is ended when QEMU has loaded
  * everything and before the guest runs: until then it goes back to the kernel
- * whole, and from then on nobody can start the guest a second time.
+ * whole, and from then on nobody can start the guest a second time. If QEMU does
+ * not let it run then, only our files have it: it is tried again until it runs.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,14 +53,17 @@ static unsigned long release_of(const char *version)
 }
 
 /* QEMU reads the state of older ones, not of newer ones. */
-static int check_version(const struct guest *guest)
+int guest_check_version(struct guest *guest)
 {
 	char version[sizeof(guest->version)];
 
 	if (qemu_version(guest->program, version, sizeof(version)))
 		return -1;
-	if (release_of(version) >= release_of(guest->version))
+	if (release_of(version) >= release_of(guest->version)) {
+		/* Whoever is next has to read the state of this one. */
+		memcpy(guest->version, version, sizeof(version));
 		return 0;
+	}
 	return fail("saved by QEMU %s, and %s is %s: name a newer one by --qemu", guest->version,
 		    guest->program, version);
 }
@@ -92,7 +97,7 @@ int guest_claim(struct guest *guest)
 		return -1;
 	guest->incoming = true;
 	guest->manifest = retrieve(guest, TOKEN_MANIFEST, "the manifest");
-	if (guest->manifest < 0 || manifest_read(guest) || check_version(guest))
+	if (guest->manifest < 0 || manifest_read(guest) || guest_check_version(guest))
 		return -1;
 	guest->state = retrieve(guest, TOKEN_STATE, "the state");
 	if (guest->state < 0 || check_state(guest))
@@ -100,16 +105,27 @@ int guest_claim(struct guest *guest)
 	return retrieve_rams(guest);
 }
 
-/* An outgoing session ends as it is closed, an incoming one does not. */
-static int end_session(struct guest *guest)
+/*
+ * An incoming session ends for all who have it open, an outgoing one with the
+ * last of them. -EINVAL: the leader that died had done it.
+ */
+int guest_end_session(struct guest *guest)
 {
-	int err = guest->incoming ? liveupdate_finish(guest->session) : 0;
+	bool before = guest->shared->ended;
+	int err;
 
-	/* -EINVAL: the leader that died had done it. */
-	if (err && err != -EINVAL)
+	if (guest->session < 0)
+		return 0;
+	guest->shared->ended = true;
+	err = guest->incoming ? liveupdate_finish(guest->session) : 0;
+	if (err && !(err == -EINVAL && before)) {
+		guest->shared->ended = false;
 		return fail_errno(err, "finishing the session");
+	}
 	close(guest->session);
 	guest->session = -1;
+	if (!guest->incoming && keeper_renew(guest))
+		complain(guest->name);
 	guest->incoming = false;
 	return 0;
 }
@@ -129,20 +145,43 @@ static int load_state(struct guest *guest)
 	return err;
 }
 
+/* An outgoing session is whole until its last close. */
+static int fall_back(struct guest *guest)
+{
+	qemu_end(guest, SIGKILL);
+	guest->shared->phase = guest->session >= 0 && !guest->incoming ?
+			       PHASE_SAVED : PHASE_LOADING;
+	return -1;
+}
+
+/* The kernel has the guest still, and we are to end. */
+static bool is_called_back(const struct guest *guest)
+{
+	return guest->incoming && !guest->shared->ended && signals_end();
+}
+
 int guest_load(struct guest *guest)
 {
-	if (guest->shared->phase == PHASE_LOADING) {
+	struct shared *shared = guest->shared;
+
+	if (shared->phase == PHASE_STARTING && !shared->continued && !qemu_runs(guest))
+		shared->phase = PHASE_LOADING;
+	if (shared->phase == PHASE_LOADING) {
 		/* Of a leader that died. */
 		qemu_end(guest, SIGKILL);
-		if (load_state(guest)) {
-			qemu_end(guest, SIGKILL);
-			return -1;
-		}
-		guest->shared->phase = PHASE_STARTING;
+		if (load_state(guest))
+			return fall_back(guest);
+		shared->phase = PHASE_STARTING;
 	}
-	if (end_session(guest)) {
-		qemu_end(guest, SIGKILL);
-		return -1;
+	if (!shared->continued && !qemu_runs(guest)) {
+		fail("QEMU has ended");
+		return fall_back(guest);
 	}
+	if (is_called_back(guest)) {
+		fail("ended before the guest ran: it is with the kernel");
+		return fall_back(guest);
+	}
+	if (guest_end_session(guest))
+		return fall_back(guest);
 	return guest_run_on(guest);
 }

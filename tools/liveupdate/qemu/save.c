@@ -73,6 +73,13 @@ static int preserve_rams(struct guest *guest)
 	return err;
 }
 
+/* A session with a manifest is whole. */
+static int preserve_rest(struct guest *guest)
+{
+	return preserve(guest, guest->state, TOKEN_STATE, "the state") ?:
+	       preserve(guest, guest->manifest, TOKEN_MANIFEST, "the manifest");
+}
+
 /* QEMU knows before it is asked to migrate what it can't. */
 static int ask_blockers(struct qmp *qmp)
 {
@@ -151,9 +158,7 @@ static int save_state(struct guest *guest)
 	if (!err)
 		err = manifest_write(guest);
 	if (!err)
-		err = preserve(guest, guest->state, TOKEN_STATE, "the state");
-	if (!err)
-		err = preserve(guest, guest->manifest, TOKEN_MANIFEST, "the manifest");
+		err = preserve_rest(guest);
 	qmp_close(qmp);
 	return err;
 }
@@ -168,30 +173,58 @@ int guest_save(struct guest *guest)
 	return 0;
 }
 
+int guest_save_again(struct guest *guest)
+{
+	if (guest->shared->continued)
+		return fail("the guest is being started: try again");
+	qemu_end(guest, SIGKILL);
+	guest->shared->phase = PHASE_LOADING;
+	if (guest_end_session(guest) || guest_open_session(guest))
+		return -1;
+	if (preserve_rams(guest) || preserve_rest(guest) || keeper_renew(guest)) {
+		close(guest->session);
+		guest->session = -1;
+		return -1;
+	}
+	guest->shared->phase = PHASE_SAVED;
+	guest->shared->ended = false;
+	return 0;
+}
+
 static int let_run(struct guest *guest)
 {
+	struct shared *shared = guest->shared;
 	struct qmp *qmp;
 	int err;
 
-	if (!guest->shared->ran)
-		return 0;
+	if (!shared->ran)
+		return qemu_runs(guest) ? 0 : fail("QEMU has ended");
 	qmp = qmp_open(guest);
 	if (!qmp)
 		return -1;
+	shared->continued = true;
 	err = qmp_do(qmp, "cont", NULL);
+	shared->continued = !err || qmp_is_open_ended(qmp);
 	qmp_close(qmp);
-	if (!err && guest->shared->stopped)
-		guest->shared->still = now() - guest->shared->stopped;
-	guest->shared->stopped = 0;
+	if (!err && shared->stopped)
+		shared->still = now() - shared->stopped;
 	return err;
 }
 
+/* If this fails and QEMU has the guest still it can be tried again. */
 int guest_run_on(struct guest *guest)
 {
-	int err = let_run(guest);
+	struct shared *shared = guest->shared;
+	bool stands = shared->phase != PHASE_SAVING || shared->stopped;
+	int err = stands ? let_run(guest) : 0;
 
-	guest->shared->phase = PHASE_RUNNING;
-	/* It has the session open, too. */
+	if (err && (qemu_runs(guest) ||
+		    (shared->phase == PHASE_STARTING && !shared->continued)))
+		return err;
+	shared->phase = PHASE_RUNNING;
+	shared->stopped = 0;
+	shared->ended = false;
+	shared->continued = false;
 	keeper_dismiss(guest);
 	return err;
 }
@@ -203,8 +236,7 @@ int guest_undo(struct guest *guest)
 
 	if (qmp)
 		qmp_close(qmp);
-	if (guest->session >= 0)
-		close(guest->session);
-	guest->session = -1;
-	return err ?: guest_run_on(guest);
+	/* No kernel is to resume what goes on here. */
+	guest_end_session(guest);
+	return err && qemu_runs(guest) ? err : guest_run_on(guest);
 }

@@ -27,11 +27,13 @@
 
 static int (*real_open)(const char *path, int flags, ...);
 static int (*real_ioctl)(int fd, unsigned long command, ...);
+static pid_t (*real_fork)(void);
 
 static __attribute__((constructor)) void find_real(void)
 {
 	real_open = dlsym(RTLD_NEXT, "open");
 	real_ioctl = dlsym(RTLD_NEXT, "ioctl");
+	real_fork = dlsym(RTLD_NEXT, "fork");
 }
 
 static int answer(int err)
@@ -178,21 +180,47 @@ static int retrieve(char path[PATH_MAX], struct liveupdate_session_retrieve_fd *
 	return at == st.st_size ? 0 : answer(EIO);
 }
 
+/* The QEMU that this process started. */
+static void kill_qemu(void)
+{
+	char path[64], text[512], name[32];
+	struct dirent *entry;
+	DIR *dir = opendir("/proc");
+	int pid, parent, fd;
+	ssize_t len;
+
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%.20s/stat", entry->d_name);
+		fd = real_open(path, O_RDONLY | O_CLOEXEC);
+		len = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+		text[len > 0 ? len : 0] = '\0';
+		if (fd >= 0)
+			close(fd);
+		if (sscanf(text, "%d (%31[^)]) %*c %d", &pid, name, &parent) == 3 &&
+		    parent == getpid() && !strncmp(name, "qemu-system", 11))
+			kill(pid, SIGKILL);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /*
- * A session is ended once, whoever has it open. FAKE_DIES=1: who ends it is
- * killed right after.
+ * A session is ended once, whoever has it open. FAKE_DIES=agent: who ends it is
+ * killed right after. FAKE_DIES=qemu: its QEMU is. FAKE_DIES=both.
  */
 static int finish(char path[PATH_MAX])
 {
 	char incoming[PATH_MAX], ended[PATH_MAX];
-	const char *top = getenv("FAKE_LIVEUPDATE");
+	const char *top = getenv("FAKE_LIVEUPDATE"), *dies = getenv("FAKE_DIES");
 
 	*strrchr(path, '/') = '\0';
 	snprintf(incoming, sizeof(incoming), "%s/incoming/", top);
 	snprintf(ended, sizeof(ended), "%s/finished", top);
 	if (strncmp(path, incoming, strlen(incoming)) || rename(path, ended))
 		return answer(EINVAL);
-	if (getenv("FAKE_DIES"))
+	if (dies && strcmp(dies, "agent"))
+		kill_qemu();
+	if (dies && strcmp(dies, "qemu"))
 		kill(getpid(), SIGKILL);
 	return 0;
 }
@@ -274,4 +302,17 @@ int open(const char *path, int flags, ...)
 	if (!strcmp(path, LIVEUPDATE_DEVICE))
 		return real_open(getenv("FAKE_LIVEUPDATE"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return real_open(path, flags, mode);
+}
+
+/* FAKE_FORKS=N: there are no more processes than that. */
+pid_t fork(void)
+{
+	static int left = -1;
+
+	if (left < 0)
+		left = getenv("FAKE_FORKS") ? atoi(getenv("FAKE_FORKS")) : INT_MAX;
+	if (!left)
+		return answer(EAGAIN);
+	left--;
+	return real_fork();
 }
