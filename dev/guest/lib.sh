@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Included by the scripts that run in a guest (busybox sh).
-# shellcheck shell=dash disable=SC2119,SC2120 # options come from the includers
+# shellcheck shell=dash disable=SC2034,SC2119,SC2120 # includers give options and use what is set
 
 # Number of this kernel in the row of kernels: 1 for the one QEMU started.
 stage=$(sed -n 's/.*\bstage=\([0-9]*\).*/\1/p' /proc/cmdline)
@@ -35,12 +35,13 @@ jump() {
 	kexec -e
 }
 
-# ok NAME COMMAND...: test number $test, which passes if the command does.
+# ok NAME COMMAND...: test number $test, which passes if the command does; else $bad is 1.
 test=1
+bad=0
 ok() {
 	local name=$1 result=ok
 	shift
-	"$@" >/tmp/output 2>&1 || result="not ok"
+	"$@" >/tmp/output 2>&1 || result="not ok" bad=1
 	sed 's/^\(# \)\?/# /' /tmp/output
 	echo "$result $test $name"
 	test=$((test + 1))

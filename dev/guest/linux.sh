@@ -22,7 +22,7 @@ talk() {
 	ip link set eth0 up
 	if [ "$name" = vm0 ]; then
 		ip addr add 10.9.0.1/24 dev eth0
-		nc -l -p 5000 | while read -r line; do echo "tcp $line"; done
+		tail -f /dev/null | nc -l -p 5000 | while read -r line; do echo "tcp $line"; done
 		return
 	fi
 	ip addr add 10.9.0.2/24 dev eth0
