@@ -11,6 +11,7 @@
 #	swap=MIB			on a loop device
 #	overdo=MIB			a file that is too large, to begin with
 #	next=WORD			for the command line of the next kernels
+#	lost=1				which makes the files get lost, and is to say so
 #	want=FUNCTION,...		of this file: what has to hold in each kernel,
 #					while it keeps something
 #	first=FUNCTION,...		what has to hold before anything was taken back
@@ -145,6 +146,12 @@ sizes() {
 	dmesg | sed -n 's/.*\(Dentry cache\|Inode-cache\|Mount-cache\) hash table entries: \([0-9]*\).*/\2/p'
 }
 
+# As live update is on, it can be used again.
+says_what_is_lost() {
+	dmesg | grep "liveupdate: the previous kernel's sessions are lost" >&2 && [ -z "$(luoctl --no-header list)" ] &&
+		luoctl load /boot/bzImage -- --initrd=/boot/initrd >&2
+}
+
 nodes=/sys/devices/system/node
 
 # hold FUNCTION,...
@@ -197,6 +204,7 @@ ulimit -n 4096
 hold "$first"
 if [ "$stage" -gt 1 ]; then
 	[ -z "$huge" ] || has_asked_for_pages || fail "kernel $stage: not so before files are retrieved"
+	[ -z "$lost" ] || { says_what_is_lost && healthy >&2; exit; }
 	# shellcheck disable=SC2086
 	luo_host check $what || fail "kernel $stage: what was kept is not there"
 fi
