@@ -279,7 +279,7 @@ static void freeze_with_faults(const struct scenario *s)
 }
 
 const struct scenario fault_scenarios[] = {
-	{ .name = "refused: retrieve, for lack of memory",
+	{ .name = "refused: retrieve, for lack of memory", .needs_file = LUO_FAILSLAB,
 	  .stage = { save_for_faults, retrieve_with_faults } },
 	{ .name = "refused: freeze, for lack of memory", .needs_module = true,
 	  .stage = { freeze_with_faults, freeze_with_faults } },

@@ -202,11 +202,11 @@ static void check_full(const struct scenario *s)
 }
 
 const struct scenario huge_scenarios[] = {
-	{ "huge_pages_with_holes_and_reservations", .needs_huge_pages = true,
+	{ "huge_pages_with_holes_and_reservations", .needs_file = HUGE_POOL,
 	  .stage = { save_huge, hand_huge_on, end_huge } },
-	{ "huge_pages_are_free_if_nobody_wants_them", .needs_huge_pages = true,
+	{ "huge_pages_are_free_if_nobody_wants_them", .needs_file = HUGE_POOL,
 	  .stage = { save_full, finish_unseen } },
-	{ "huge_pages_that_wait_for_two_updates", .needs_huge_pages = true,
+	{ "huge_pages_that_wait_for_two_updates", .needs_file = HUGE_POOL,
 	  .stage = { save_full, NULL, check_full } },
 	{}
 };

@@ -326,8 +326,8 @@ static void check_whole_and_hurt(const struct scenario *s)
 
 /* One for each row. */
 #define SCENARIO(_name)								\
-	{ .name = _name, .stage = { save_whole_and_hurt, check_whole_and_hurt }, \
-	  .jump = damage_map }
+	{ .name = _name, .needs_file = "/dev/mem",				\
+	  .stage = { save_whole_and_hurt, check_whole_and_hurt }, .jump = damage_map }
 
 const struct scenario map_scenarios[] = {
 	SCENARIO("map: block that overlaps"),

@@ -16,7 +16,8 @@
 struct scenario {
 	const char *name;
 	bool needs_module;
-	bool needs_huge_pages;
+	/* What a kernel has that can run it. */
+	const char *needs_file;
 	/* Takes most of the machine: run if it is asked for by --only. */
 	bool alone;
 	/* Holds where every other kernel is one of mainline, too. */

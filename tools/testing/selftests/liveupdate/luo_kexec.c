@@ -217,15 +217,15 @@ static int count(const struct scenario *s, int number)
 
 static bool skipped(const struct scenario *s, int number)
 {
-	const char *why = NULL;
+	const char *what = NULL;
 
 	if (s->needs_module && !module_path)
-		why = "no --module";
-	else if (s->needs_huge_pages && access(HUGE_POOL, F_OK))
-		why = "no huge pages";
-	if (why)
-		printf("    ok %d %s # SKIP %s\n", number, s->name, why);
-	return why;
+		what = "--module";
+	else if (s->needs_file && access(s->needs_file, F_OK))
+		what = s->needs_file;
+	if (what)
+		printf("    ok %d %s # SKIP no %s\n", number, s->name, what);
+	return what;
 }
 
 static int run(const struct scenario *s, int number)
