@@ -10,6 +10,8 @@
 #	limit=MIB			memory of the cgroup of who keeps
 #	swap=MIB			on a loop device
 #	overdo=MIB			a file that is too large, to begin with
+#	crash=N				kernel N crashes, the first when it keeps something,
+#					others before they took it back: it is in /proc/vmcore
 #	next=WORD			for the command line of the next kernels
 #	lost=1				which makes the files get lost, and is to say so
 #	want=FUNCTION,...		of this file: what has to hold in each kernel,
@@ -68,6 +70,16 @@ has_as_many_pages_of_each_node() {
 	now=$(cat $nodes/node?/hugepages/hugepages-2048kB/nr_hugepages | xargs)
 	[ "$(echo "$now" | tr ' ' '\n' | sort -u | wc -l)" = 1 ] || { echo "huge pages of nodes: $now" >&2; return 1; }
 }
+# The firmware leaves codes for a terminal on the channel of results, without the end
+# of a line.
+has_efi() { echo && [ -d /sys/firmware/efi ]; }
+# All of an area that is kept for 1 GiB pages is taken, and given back: nobody stays
+# there for long.
+gives_2_gib() {
+	local number=/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages
+	grep '^Cma' /proc/meminfo >&2
+	echo 2 >$number && [ "$(cat $number)" = 2 ] && echo 0 >$number
+}
 has_1_gib_pages() { [ "$(cat /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages)" = 2 ]; }
 # What is added lies above 4 GiB, or where added=MIB says.
 memory_was_added() { [ "$stage" -gt 1 ] || [ "$high" -ge "${added:-4096}" ]; }
@@ -101,6 +113,22 @@ loses_no_memory() {
 	now=$(sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo)
 	[ -z "$free" ] || [ "$now" -ge $((free - 49152)) ] || { echo "free memory: $free KiB, $now KiB" >&2; return 1; }
 	[ "$stage" = 1 ] || free=${free:-$now}
+}
+
+# Memory in which something is preserved stays; what goes comes back.
+keeps_preserved_memory_online() {
+	local block refused=0 gone=0
+	[ "$stage" -gt 1 ] || return 0
+	for block in /sys/devices/system/memory/memory*; do
+		if ! echo offline >"$block/state"; then
+			refused=$((refused + 1))
+			continue
+		fi
+		gone=$((gone + 1))
+		echo online >"$block/state" || return
+	done 2>/dev/null
+	echo "# memory blocks: $refused stay, $gone went and came back" >&2
+	[ $refused -gt 0 ]
 }
 
 # Huge pages, which the kernel leaves out where it has less than 512 MiB.
@@ -193,6 +221,22 @@ set_up_limit() {
 		echo 0 >/tmp/cgroup/host/cgroup.procs
 }
 
+# The kernel that crashed says so in a panic.
+crash() {
+	kexec -s -p /boot/bzImage --initrd=/boot/initrd \
+		--command-line="$(sed 's/ crashkernel=[^ ]*//' /proc/cmdline)" || return
+	echo c >/proc/sysrq-trigger
+}
+
+# The kernel that looks at the one that crashed has no business with what is preserved.
+look_at_crash() {
+	# shellcheck disable=SC2086 # options
+	luo_host find $what || fail "what was kept is not in the dump"
+	! dmesg | grep 'KHO:' >&2 || fail "the capture kernel takes part in the handover"
+	healthy >&2
+	exit
+}
+
 words=
 what="--files ${files:-4} --size ${size:-16} --share ${share:-0} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}${node:+ --node $node}"
 ulimit -n 4096
@@ -201,7 +245,9 @@ ulimit -n 4096
 [ -z "$swap" ] || set_up_swap || fail "no swap"
 [ -z "$limit" ] || set_up_limit || fail "no cgroup"
 [ -z "$overdo" ] || [ "$stage" -gt 1 ] || refuses_what_has_no_place || fail "$overdo MiB are not refused as they should"
+[ ! -e /proc/vmcore ] || look_at_crash
 hold "$first"
+[ "$stage" = 1 ] || [ "$stage" != "$crash" ] || crash || fail "no crash"
 if [ "$stage" -gt 1 ]; then
 	[ -z "$huge" ] || has_asked_for_pages || fail "kernel $stage: not so before files are retrieved"
 	[ -z "$lost" ] || { says_what_is_lost && healthy >&2; exit; }
@@ -210,6 +256,7 @@ if [ "$stage" -gt 1 ]; then
 fi
 [ "$stage" -gt "${updates:-1}" ] || keep
 hold "$want"
+[ "$stage" != "$crash" ] || crash || fail "no crash"
 [ "$stage" -gt "${updates:-1}" ] || go_on_as_told
 [ -z "$(luoctl --no-header list)" ] || fail "a session was left behind"
 healthy >&2

@@ -18,11 +18,11 @@ static long long size = 16 * MIB, start, ballast, huge;
 static int files = 1, share, node = -1;
 
 static const char usage[] =
-	"Usage: luo_host keep|check|fill|overdo [OPTION]...\n"
+	"Usage: luo_host keep|check|fill|overdo|find [OPTION]...\n"
 	"Put memfds into a session and stay in the background, or, in the next\n"
 	"kernel, take them out, check every byte and finish the session. Or make and\n"
 	"fill them only. Or see that a memfd which the kernel has no memory to\n"
-	"preserve is refused, and whole.\n"
+	"preserve is refused, and whole. Or find in /proc/vmcore all that was kept.\n"
 	"\n"
 	"  --files N   how many (default: 1)\n"
 	"  --size MIB  content of each (default: 16)\n"
@@ -210,6 +210,50 @@ static int overdo(int dev, int *fds)
 	return err ? fail("use what was refused", err) : 0;
 }
 
+/* Where a file that was filled with @seed has @word: luo_pattern() the other way. */
+static __u64 pattern_offset(__u64 seed, __u64 word)
+{
+	__u64 x = word * 0x96de1b173f119089ULL;
+
+	return x ^ x >> 31 ^ x >> 62 ^ (seed + 1) * 0x9e3779b97f4a7c15ULL;
+}
+
+/* Note what page of the files it is, if any; returns 1 if it was not seen before. */
+static int note_page(const char *page, char *seen)
+{
+	char want[PAGE];
+	__u64 word, offset;
+	int token;
+
+	memcpy(&word, page, sizeof(word));
+	for (token = 0; token < files; token++, seen += size / PAGE) {
+		offset = pattern_offset(token, word) - start;
+		if (offset >= (__u64)size || offset % PAGE || seen[offset / PAGE])
+			continue;
+		luo_pattern_bytes(token, start + offset, want, PAGE);
+		if (!memcmp(page, want, PAGE))
+			return seen[offset / PAGE] = 1;
+	}
+	return 0;
+}
+
+/* Headers and memory are whole pages in it. */
+static int find(int dev, int *fds)
+{
+	const long long pages = files * (size / PAGE);
+	int fd = open("/proc/vmcore", O_RDONLY);
+	char *seen = calloc(pages, 1), page[PAGE];
+	long long found = 0;
+	ssize_t len;
+
+	if (fd < 0 || !seen)
+		return fail("/proc/vmcore", -errno);
+	while ((len = read(fd, page, PAGE)) == PAGE)
+		found += note_page(page, seen);
+	fprintf(stderr, "luo_host: found %lld of %lld pages\n", found, pages);
+	return len || found != pages;
+}
+
 static const struct verb {
 	const char *name;
 	int (*run)(int dev, int *fds);
@@ -219,6 +263,7 @@ static const struct verb {
 	{ "check", check },
 	{ "fill", fill, true },
 	{ "overdo", overdo },
+	{ "find", find, true },
 };
 
 static const struct verb *find_verb(const char *name)
