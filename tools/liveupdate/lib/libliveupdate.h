@@ -69,13 +69,14 @@ int liveupdate_open(void);
 int liveupdate_create_session(int dev, const char *name);
 
 /**
- * liveupdate_claim_session() - Get an incoming session that can't be lost.
+ * liveupdate_claim_session() - Get an incoming session that is kept.
  * @dev:  the device
  * @name: what the session was created as
  *
  * Until liveupdate_finish() the last close of the session, also by the death of
  * its holder, gives it back to the kernel as it came, and it can be claimed
- * again.
+ * again. The kernel is told so by a second call: a process that is killed
+ * between the two ends the session. Block signals before.
  *
  * Return: the session's fd. -EOPNOTSUPP: the kernel can't take sessions back;
  * the session is untouched, see liveupdate_retrieve_session(). -ENOENT: no such

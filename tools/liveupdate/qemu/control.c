@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,6 +16,8 @@
 #define REQUEST_MS	2000
 #define REQUEST_LENGTH	32
 #define WAIT_MS		200
+/* A guest that is not saved has so long to go on, before that is tried again later. */
+#define UNDO_MS		10000
 
 int socket_address(const char *directory, const char *name, const char *what,
 		   struct sockaddr_un *address)
@@ -87,6 +90,8 @@ static int call_off(struct guest *guest)
 	char reason[512];
 
 	snprintf(reason, sizeof(reason), "%s", fail_message());
+	guest->limit = 0;
+	guest->limit = limit_in(guest, UNDO_MS);
 	if (guest_undo(guest))
 		return fail("%s; nor does it go on: %s", reason, strdupa(fail_message()));
 	return fail("%s", reason);
@@ -180,13 +185,14 @@ static const struct request {
 };
 
 /* The client has so long; none keeps the others out. */
-static int read_request(int client, char text[REQUEST_LENGTH])
+static int read_request(const struct guest *guest, int client, char text[REQUEST_LENGTH])
 {
 	struct pollfd readable = { .fd = client, .events = POLLIN };
+	int64_t limit = limit_in(guest, REQUEST_MS);
 	size_t len = 0;
 	ssize_t got;
 
-	while (len < REQUEST_LENGTH - 1 && poll(&readable, 1, REQUEST_MS) == 1) {
+	while (len < REQUEST_LENGTH - 1 && poll(&readable, 1, limit_left(limit)) == 1) {
 		got = read(client, text + len, 1);
 		if (got <= 0)
 			return -1;
@@ -197,6 +203,25 @@ static int read_request(int client, char text[REQUEST_LENGTH])
 		len++;
 	}
 	return -1;
+}
+
+/* "VERB" or "VERB SECONDS", which is what it may take. */
+static int serve(struct guest *guest, char *text)
+{
+	char *seconds = strchr(text, ' ');
+	const struct request *request;
+	int err;
+
+	if (seconds)
+		*seconds++ = '\0';
+	request = FIND_ROW(requests, text);
+	if (!request)
+		return fail("unknown request `%s'", text);
+	if (seconds)
+		guest->limit = limit_in(guest, 1000 * strtol(seconds, NULL, 10));
+	err = request->serve(guest);
+	guest->limit = 0;
+	return err;
 }
 
 static void answer(struct guest *guest, int err)
@@ -211,19 +236,16 @@ static void answer(struct guest *guest, int err)
 
 void control_serve(struct guest *guest)
 {
-	const struct request *request;
 	char text[REQUEST_LENGTH];
 	int err = -1;
 
 	guest->client = accept4(guest->control, NULL, NULL, SOCK_CLOEXEC);
 	if (guest->client < 0)
 		return;
-	if (!read_request(guest->client, text)) {
-		request = FIND_ROW(requests, text);
-		err = request ? request->serve(guest) : fail("unknown request `%s'", text);
-	} else {
+	if (!read_request(guest, guest->client, text))
+		err = serve(guest, text);
+	else
 		fail("no request");
-	}
 	answer(guest, err);
 	if (guest->client >= 0)
 		close(guest->client);
@@ -250,7 +272,7 @@ static int read_answer(FILE *in, void (*take)(const char *line, void *to), void 
 	return fail("luo-qemu ended before it answered");
 }
 
-static int ask(const char *directory, const char *name, const char *verb,
+static int ask(const char *directory, const char *name, const char *request,
 	       void (*take)(const char *line, void *to), void *to)
 {
 	struct sockaddr_un address;
@@ -266,7 +288,7 @@ static int ask(const char *directory, const char *name, const char *verb,
 			close(fd);
 		return fail_errno(err, "%s", address.sun_path);
 	}
-	dprintf(fd, "%s\n", verb);
+	dprintf(fd, "%s\n", request);
 	in = fdopen(fd, "r");
 	err = in ? read_answer(in, take, to) : fail_errno(errno, "socket");
 	if (in)
@@ -280,9 +302,9 @@ static void print(const char *line, void *to)
 	puts(line);
 }
 
-int control_ask(const char *directory, const char *name, const char *verb)
+int control_ask(const char *directory, const char *name, const char *request)
 {
-	return ask(directory, name, verb, print, NULL);
+	return ask(directory, name, request, print, NULL);
 }
 
 static void take_leader(const char *line, void *to)

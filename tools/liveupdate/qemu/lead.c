@@ -12,6 +12,8 @@
 
 /* What failed is tried again so soon. */
 #define RETRY_MS	2000
+/* Requests are served in between. */
+#define UNDO_MS		10000
 
 /* Whoever waits learns that the guest runs, a manager that it is in good hands. */
 static void tell_ready(struct guest *guest)
@@ -135,30 +137,46 @@ static int judge_end(struct guest *guest)
 	       fail("QEMU has ended with exit code %d", WEXITSTATUS(guest->status)) : 0;
 }
 
+static bool is_due(const struct guest *guest, int64_t again)
+{
+	return !is_settled(guest) &&
+	       (!limit_left(again) || (guest->qemu >= 0 && !qemu_runs(guest)));
+}
+
+static int try_to_settle(struct guest *guest)
+{
+	int err;
+
+	guest->limit = guest->shared->phase == PHASE_SAVING ? limit_in(guest, UNDO_MS) : 0;
+	err = guest_settle(guest);
+	guest->limit = 0;
+	return err;
+}
+
 /* Returns 0 or -1 once there is nothing to be led. */
 static int serve(struct guest *guest)
 {
 	struct shared *shared = guest->shared;
-	int timeout, err;
+	int64_t again = 0;
+	int err;
 
 	for (;;) {
-		/* Of a leader that died, or one that took its time. */
-		if (shared->phase == PHASE_SAVED && guest->qemu >= 0)
-			qemu_end(guest, SIGKILL);
+		/* Of a leader that died, or one that takes its time. */
+		if (shared->phase == PHASE_SAVED)
+			qemu_end_soon(guest);
 		keep(guest);
-		timeout = -1;
-		err = guest_settle(guest);
+		err = is_due(guest, again) ? try_to_settle(guest) : 0;
 		if (err) {
 			/* The kernel has it. */
 			if (guest->incoming && !shared->ended)
 				return -1;
 			complain(guest->name);
-			timeout = RETRY_MS;
+			again = limit_in(guest, RETRY_MS);
 		}
 		if (shared->phase == PHASE_RUNNING && !qemu_runs(guest))
 			return judge_end(guest) ?: err;
 		tell_ready(guest);
-		wait_for_work(guest, is_settled(guest) ? -1 : timeout);
+		wait_for_work(guest, is_settled(guest) ? -1 : limit_left(again));
 	}
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -20,6 +19,8 @@ struct options {
 	const char *directory;
 	const char *program;
 	bool all;
+	/* Seconds that a save may take, NULL for as long as it takes. */
+	const char *within;
 	char **arguments;
 	int argument_count;
 };
@@ -43,10 +44,18 @@ static int guest_init(struct guest *guest, const struct options *options, const 
 	return signals_take(guest);
 }
 
+/* Returns 1 if the guest came with an update, 0 if not, or -1. */
+static int waits(const char *name)
+{
+	char session[LIVEUPDATE_SESSION_NAME_LENGTH];
+
+	snprintf(session, sizeof(session), SESSION_PREFIX "%s", name);
+	return device_has_session(session);
+}
+
 static int run(const struct options *options, const char *name)
 {
 	struct guest guest;
-	struct qmp *qmp;
 
 	if (guest_init(&guest, options, name))
 		return -1;
@@ -64,14 +73,11 @@ static int run(const struct options *options, const char *name)
 	guest.shared->ran = true;
 	if (qemu_start(&guest, false))
 		return -1;
-	qmp = qmp_open(&guest);
-	if (!qmp) {
-		qemu_end(&guest, SIGTERM);
-		control_end(&guest);
-		return -1;
-	}
-	qmp_close(qmp);
-	return lead(&guest);
+	if (!qmp_wait(&guest))
+		return lead(&guest);
+	qemu_end_soon(&guest);
+	control_end(&guest);
+	return -1;
 }
 
 static int resume_one(const struct options *options, const char *name, int ready)
@@ -129,19 +135,17 @@ static int resume_apart(const struct options *options, const char *name)
  */
 static int start(const struct options *options, const char *name)
 {
-	char session[LIVEUPDATE_SESSION_NAME_LENGTH];
 	pid_t leader = control_leader(options->directory, name);
-	int waits;
+	int found;
 
 	if (leader) {
 		notify_ready(leader);
 		return 0;
 	}
-	snprintf(session, sizeof(session), SESSION_PREFIX "%s", name);
-	waits = device_has_session(session);
-	if (waits < 0)
+	found = waits(name);
+	if (found < 0)
 		return -1;
-	if (waits)
+	if (found)
 		return resume_one(options, name, -1);
 	if (!options->argument_count)
 		return fail("no session of it waits, and there are no arguments for QEMU");
@@ -210,6 +214,14 @@ static int cancel(const struct options *options, const char *name)
 	return ask(options, name, "cancel");
 }
 
+static int save_one(const struct options *options, const char *name)
+{
+	char request[32];
+
+	snprintf(request, sizeof(request), "save %s", options->within);
+	return control_ask(options->directory, name, options->within ? request : "save");
+}
+
 /* All guests or none: those that were saved before go on if one can't be. */
 static int save_all(const struct options *options)
 {
@@ -219,7 +231,7 @@ static int save_all(const struct options *options)
 	if (!names)
 		return -1;
 	for (name = names; *name && !err; name++)
-		err = control_ask(options->directory, *name, "save");
+		err = save_one(options, *name);
 	if (err) {
 		report("save", *--name);
 		while (name-- != names) {
@@ -234,7 +246,7 @@ static int save_all(const struct options *options)
 
 static int save(const struct options *options, const char *name)
 {
-	return options->all ? save_all(options) : control_ask(options->directory, name, "save");
+	return options->all ? save_all(options) : save_one(options, name);
 }
 
 static int shut_down(const struct options *options, const char *name)
@@ -308,6 +320,7 @@ static int print_help(void)
 	       "  --qemu PROGRAM    " PROGRAM ", or what the guest was started with\n"
 	       "  --directory DIR   where sockets are (" DIRECTORY ")\n"
 	       "  --all             every guest that runs; resume: that waits\n"
+	       "  --within SECONDS  save: a guest that takes longer goes on\n"
 	       "  --version         the version of luo-qemu\n"
 	       "  --help            this text\n"
 	       "Exit codes: 0 done, 1 failed, 2 usage. See luo-qemu(8).\n");
@@ -318,6 +331,7 @@ enum {
 	OPTION_QEMU = UCHAR_MAX + 1,
 	OPTION_DIRECTORY,
 	OPTION_ALL,
+	OPTION_WITHIN,
 	OPTION_VERSION,
 	OPTION_HELP,
 };
@@ -326,21 +340,17 @@ static const struct option long_options[] = {
 	{ "qemu", required_argument, NULL, OPTION_QEMU },
 	{ "directory", required_argument, NULL, OPTION_DIRECTORY },
 	{ "all", no_argument, NULL, OPTION_ALL },
+	{ "within", required_argument, NULL, OPTION_WITHIN },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ 0 },
 };
 
-/* A part of a path and of a session's name. */
-static bool is_name(const char *name)
+static bool is_seconds(const char *text)
 {
-	size_t len = strlen(name), i;
+	size_t len = strlen(text);
 
-	for (i = 0; i < len; i++) {
-		if (!isalnum((unsigned char)name[i]) && !strchr("-_.@", name[i]))
-			return false;
-	}
-	return len && len <= NAME_MAX_BYTES && *name != '.';
+	return len && len <= 4 && strspn(text, "0123456789") == len && strtol(text, NULL, 10);
 }
 
 /* Options end at `--': what is behind it is QEMU's. */
@@ -381,8 +391,10 @@ static int take_verb(int argc, char **argv, struct options *options)
 		return usage("unexpected argument", name);
 	if (!name && !options->all && !verb->takes_none)
 		return usage("no guest named to", verb->name);
-	if (name && !is_name(name))
+	if (name && !is_guest_name(name))
 		return usage("not 1 to 48 letters, digits, - _ . or @", name);
+	if (options->within && (verb->run != save || !is_seconds(options->within)))
+		return usage("save takes 1 to 9999 seconds, not", options->within);
 	if (options->arguments && !verb->starts_qemu)
 		return usage("no arguments for QEMU with", verb->name);
 	return finish(verb, options, name);
@@ -408,6 +420,8 @@ int main(int argc, char **argv)
 			options.directory = optarg;
 		} else if (option == OPTION_ALL) {
 			options.all = true;
+		} else if (option == OPTION_WITHIN) {
+			options.within = optarg;
 		} else if (option == OPTION_VERSION) {
 			printf("luo-qemu %s\n", liveupdate_version());
 			return flush_output() ? EXIT_DONE : EXIT_FAILED;

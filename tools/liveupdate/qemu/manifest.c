@@ -16,6 +16,7 @@
 
 #define MANIFEST_VERSION	1
 #define MANIFEST_MAX		(1 << 20)
+#define FORMAT			JSON_INDENT(1)
 
 static json_t *arguments_json(const struct guest *guest)
 {
@@ -46,13 +47,11 @@ static json_t *rams_json(const struct guest *guest)
 	return list;
 }
 
-int manifest_write(struct guest *guest)
+/* NULL if the next kernel could not read it. */
+static json_t *make(const struct guest *guest)
 {
 	json_t *manifest;
-	int err;
 
-	if (state_digest(guest, &guest->state_bytes, &guest->digest))
-		return -1;
 	manifest = json_pack("{s:i, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:o, s:o}",
 			     "version", MANIFEST_VERSION,
 			     "qemu", guest->program, "qemu_version", guest->version,
@@ -62,9 +61,22 @@ int manifest_write(struct guest *guest)
 			     "state_digest", (json_int_t)guest->digest,
 			     "arguments", arguments_json(guest), "memory", rams_json(guest));
 	if (!manifest)
-		return fail("arguments for QEMU have to be UTF-8");
+		fail("arguments for QEMU have to be UTF-8");
+	return manifest;
+}
+
+int manifest_write(struct guest *guest)
+{
+	json_t *manifest;
+	int err;
+
+	if (state_digest(guest, &guest->state_bytes, &guest->digest))
+		return -1;
+	manifest = make(guest);
+	if (!manifest)
+		return -1;
 	err = ftruncate(guest->manifest, 0) || lseek(guest->manifest, 0, SEEK_SET) ||
-	      json_dumpfd(manifest, guest->manifest, JSON_INDENT(1));
+	      json_dumpfd(manifest, guest->manifest, FORMAT);
 	json_decref(manifest);
 	return err ? fail_errno(errno, "writing the manifest") : 0;
 }

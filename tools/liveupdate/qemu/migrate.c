@@ -19,6 +19,8 @@
 
 #define STALL_MS	60000
 #define ASK_MS		5
+/* Memory of displays and the like is in it: more than that is an attack. */
+#define STATE_MAX	(1ll << 30)
 
 static int prepare(struct qmp *qmp, int fd)
 {
@@ -38,15 +40,19 @@ static int prepare(struct qmp *qmp, int fd)
 }
 
 /* All that comes out of the pipe. */
-static int drain(int from, int to)
+static int drain(const struct guest *guest, int from)
 {
 	struct pollfd readable = { .fd = from, .events = POLLIN };
+	long long size = 0;
 	ssize_t len;
 
 	do {
-		if (poll(&readable, 1, STALL_MS) != 1)
-			return fail("QEMU sends no state for %d s", STALL_MS / 1000);
-		len = splice(from, NULL, to, NULL, 1 << 20, 0);
+		if (poll(&readable, 1, limit_left(limit_in(guest, STALL_MS))) != 1)
+			return fail("QEMU does not send its state in time");
+		len = splice(from, NULL, guest->state, NULL, 1 << 20, 0);
+		size += len > 0 ? len : 0;
+		if (size > STATE_MAX)
+			return fail("QEMU's state has more than %lld bytes", STATE_MAX);
 	} while (len > 0);
 	return len ? fail_errno(errno, "storing the state") : 0;
 }
@@ -73,15 +79,16 @@ static int ask_progress(struct qmp *qmp)
 static int complete(struct guest *guest, struct qmp *qmp)
 {
 	struct pollfd ended = { .fd = guest->qemu, .events = POLLIN };
-	int tries = STALL_MS / ASK_MS, progress;
+	int64_t limit = limit_in(guest, STALL_MS);
+	int progress;
 
-	while (tries--) {
+	do {
 		progress = ask_progress(qmp);
 		if (progress <= 0)
 			return progress;
 		poll(&ended, 1, ASK_MS);
-	}
-	return fail("QEMU: the migration has not ended for %d s", STALL_MS / 1000);
+	} while (limit_left(limit));
+	return fail("QEMU: the migration does not end in time");
 }
 
 int migrate_cancel(struct guest *guest, struct qmp *qmp)
@@ -127,7 +134,7 @@ int migrate_out(struct guest *guest, struct qmp *qmp)
 	if (!err)
 		err = qmp_do(qmp, "migrate", json_pack("{s:s}", "uri", "fd:luo"));
 	if (!err)
-		err = drain(ends[0], guest->state);
+		err = drain(guest, ends[0]);
 	close(ends[0]);
 	return err ?: complete(guest, qmp);
 }

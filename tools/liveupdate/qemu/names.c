@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Names of guests, for --all: lists that are NULL at their end, or NULL. */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -30,6 +31,17 @@ static int add_name(struct names *names, const char *name, size_t len)
 	return 0;
 }
 
+bool is_guest_name(const char *name)
+{
+	size_t len = strlen(name), i;
+
+	for (i = 0; i < len; i++) {
+		if (!isalnum((unsigned char)name[i]) && !strchr("-_.@", name[i]))
+			return false;
+	}
+	return len && len <= NAME_MAX_BYTES && *name != '.';
+}
+
 static bool is_ours(const struct liveupdate_session_entry *entry)
 {
 	return entry->state == LIVEUPDATE_SESSION_STATE_INCOMING &&
@@ -49,12 +61,15 @@ char **names_of_sessions(void)
 		for (i = 0; i < count; i++) {
 			const char *name = (const char *)entries[i].name + strlen(SESSION_PREFIX);
 
-			if (is_ours(&entries[i]))
+			if (is_ours(&entries[i]) && is_guest_name(name))
 				add_name(&names, name, strlen(name));
 		}
 	}
 	close(dev);
-	return names.list;
+	if (!count)
+		return names.list;
+	fail_errno(count, "listing sessions");
+	return NULL;
 }
 
 /* Sockets outlive an agent that was killed. */

@@ -14,6 +14,8 @@
 
 #include "qemu.h"
 
+#define END_MS		5000
+
 /* Ends the process; whoever started it reads the errno. */
 static void exec_qemu(const struct guest *guest, char **arguments, int said)
 {
@@ -78,6 +80,19 @@ bool qemu_runs(const struct guest *guest)
 	struct pollfd ended = { .fd = guest->qemu, .events = POLLIN };
 
 	return guest->qemu >= 0 && !poll(&ended, 1, 0);
+}
+
+void qemu_end_soon(struct guest *guest)
+{
+	struct pollfd ended = { .fd = guest->qemu, .events = POLLIN };
+	int signals[] = { SIGTERM, SIGKILL };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(signals) && guest->qemu >= 0; i++) {
+		pidfd_send_signal(guest->qemu, signals[i], NULL, 0);
+		if (poll(&ended, 1, END_MS) == 1)
+			qemu_end(guest, SIGKILL);
+	}
 }
 
 void qemu_end(struct guest *guest, int signal)

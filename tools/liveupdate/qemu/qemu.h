@@ -97,6 +97,8 @@ struct guest {
 	pid_t keeper;
 	int keeper_pipe;
 	int control, client;
+	/* When the request has to be done, for limit_left(); 0 if nobody is in a hurry. */
+	int64_t limit;
 	/* Told once the guest runs; -1 if nobody waits. */
 	int ready;
 	/* So was the service manager. */
@@ -111,6 +113,13 @@ int fail_errno(int err, const char *format, ...) __attribute__((format(printf, 2
 const char *fail_message(void);
 /* On stderr. */
 void complain(const char *name);
+
+/* ---- limit.c ---- */
+
+/* So many milliseconds from now, or when the guest's request has to be done. */
+int64_t limit_in(const struct guest *guest, int64_t ms);
+/* Milliseconds until then, for poll(). */
+int limit_left(int64_t limit);
 
 /* ---- arguments.c ---- */
 
@@ -137,6 +146,8 @@ int qmp_end_stale(struct guest *guest, bool resume);
 /* Connects to the guest's QEMU, waiting as long as that runs. NULL if it can't be had. */
 struct qmp *qmp_open(struct guest *guest);
 void qmp_close(struct qmp *qmp);
+/* Wait, as long as it takes, for a QEMU that was just started. */
+int qmp_wait(struct guest *guest);
 /*
  * Run a command, whose arguments it frees, with a file descriptor if that is
  * not -1. Returns what it returned, the caller's to free, or NULL.
@@ -154,6 +165,8 @@ void qemu_adopt(struct guest *guest);
 bool qemu_runs(const struct guest *guest);
 /* End it, if it runs, by this signal. */
 void qemu_end(struct guest *guest, int signal);
+/* End it as it likes best, unless that takes it too long. */
+void qemu_end_soon(struct guest *guest);
 /* The version that the program tells. */
 int qemu_version(const char *program, char *version, size_t size);
 
@@ -223,6 +236,9 @@ void notify_ready(pid_t leader);
 
 /* ---- names.c ---- */
 
+/* A part of a path, of a unit's name and of a session's. */
+bool is_guest_name(const char *name);
+
 /* Guests that wait for an agent, and guests that have one. */
 char **names_of_sessions(void);
 char **names_of_sockets(const char *directory);
@@ -236,7 +252,7 @@ bool control_has_guest(const char *directory, const char *name);
 /* Take a request and answer it. */
 void control_serve(struct guest *guest);
 /* The client's side. Returns an exit status. */
-int control_ask(const char *directory, const char *name, const char *verb);
+int control_ask(const char *directory, const char *name, const char *request);
 /* The process that leads a guest, 0 if none does. */
 pid_t control_leader(const char *directory, const char *name);
 /* Returns once nobody leads the guest any more. */

@@ -7,38 +7,73 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "qemu.h"
 
 /* QEMU answers at once, but for what waits for its disks. */
-#define ANSWER_SECONDS	120
+#define ANSWER_MS	120000
 #define START_MS	60000
 #define TRY_MS		20
+/* Of one message: a guest that has taken over its QEMU is not to take our memory. */
+#define LINE_MAX_BYTES	(1 << 20)
 
 struct qmp {
-	FILE *in;
-	char *line;
-	size_t size;
+	struct guest *guest;
+	int fd;
+	/* What came and was not read yet. */
+	char *data;
+	size_t size, length;
+	/* When the answer has to be there. */
+	int64_t limit;
 	bool open_ended;
 };
 
+static int fetch(struct qmp *qmp)
+{
+	struct pollfd readable = { .fd = qmp->fd, .events = POLLIN };
+	ssize_t got;
+
+	if (qmp->length == qmp->size) {
+		size_t size = qmp->size ? 2 * qmp->size : 4096;
+		char *data = size <= LINE_MAX_BYTES ? realloc(qmp->data, size) : NULL;
+
+		if (!data)
+			return fail("QEMU sent a line of more than %zu bytes", qmp->size);
+		qmp->data = data;
+		qmp->size = size;
+	}
+	if (poll(&readable, 1, limit_left(qmp->limit)) != 1)
+		return fail("QEMU does not answer in time");
+	got = recv(qmp->fd, qmp->data + qmp->length, qmp->size - qmp->length, 0);
+	if (got <= 0)
+		return fail("QEMU has ended");
+	qmp->length += got;
+	return 0;
+}
+
+/* NULL if it is none in time; events are no way to have more of that. */
 static json_t *receive(struct qmp *qmp)
 {
 	json_t *message;
 	json_error_t error;
+	size_t seen = 0;
+	char *end;
 
-	errno = 0;
-	if (getline(&qmp->line, &qmp->size, qmp->in) < 0) {
-		if (errno)
-			fail_errno(errno, "QEMU does not answer");
-		else
-			fail("QEMU has ended");
+	while (!(end = qmp->data ? memchr(qmp->data + seen, '\n', qmp->length - seen) : NULL)) {
+		seen = qmp->length;
+		if (fetch(qmp))
+			return NULL;
+	}
+	if (!limit_left(qmp->limit)) {
+		fail("QEMU does not answer in time");
 		return NULL;
 	}
-	message = json_loads(qmp->line, 0, &error);
+	end++;
+	message = json_loadb(qmp->data, end - qmp->data, 0, &error);
+	qmp->length -= end - qmp->data;
+	memmove(qmp->data, end, qmp->length);
 	if (!message)
 		fail("QEMU sent no JSON: %s", error.text);
 	return message;
@@ -63,8 +98,9 @@ static int transmit(struct qmp *qmp, char *text, int fd)
 		message.msg_control = &control;
 		message.msg_controllen = sizeof(control);
 	}
-	len = sendmsg(fileno(qmp->in), &message, MSG_NOSIGNAL);
-	return len == (ssize_t)part.iov_len ? 0 : fail_errno(errno ?: EIO, "QEMU does not listen");
+	len = sendmsg(qmp->fd, &message, MSG_NOSIGNAL);
+	return len == (ssize_t)part.iov_len ? 0 :
+	       fail_errno(len < 0 ? errno : EIO, "QEMU does not listen");
 }
 
 static json_t *answer_to(struct qmp *qmp, const char *command)
@@ -95,6 +131,7 @@ json_t *qmp_ask(struct qmp *qmp, const char *command, json_t *arguments, int fd)
 	int err = text ? transmit(qmp, text, fd) : fail("out of memory");
 
 	qmp->open_ended = !err;
+	qmp->limit = limit_in(qmp->guest, ANSWER_MS);
 	free(text);
 	json_decref(request);
 	return err ? NULL : answer_to(qmp, command);
@@ -115,16 +152,15 @@ bool qmp_is_open_ended(const struct qmp *qmp)
 
 static int connect_to(const struct guest *guest)
 {
-	struct timeval limit = { .tv_sec = ANSWER_SECONDS };
 	struct sockaddr_un address;
 	int fd;
 
 	if (socket_address(guest->directory, guest->name, "qmp", &address))
 		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* One that hangs has a queue that is full. */
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail_errno(errno, "socket");
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return fd;
 	fail_errno(errno, "%s", address.sun_path);
@@ -134,9 +170,10 @@ static int connect_to(const struct guest *guest)
 
 static int connect_soon(const struct guest *guest)
 {
-	int fd, tries;
+	int64_t limit = limit_in(guest, START_MS);
+	int fd;
 
-	for (tries = START_MS / TRY_MS; tries; tries--) {
+	do {
 		struct pollfd ended = { .fd = guest->qemu, .events = POLLIN };
 
 		fd = connect_to(guest);
@@ -144,39 +181,56 @@ static int connect_soon(const struct guest *guest)
 			return fd;
 		if (guest->qemu < 0 || poll(&ended, 1, TRY_MS))
 			return fail("QEMU has ended");
-	}
-	return fail("QEMU does not listen for %d s", START_MS / 1000);
+	} while (limit_left(limit));
+	return fail("QEMU does not listen in time");
 }
 
 struct qmp *qmp_open(struct guest *guest)
 {
 	struct qmp *qmp = calloc(1, sizeof(*qmp));
-	int fd = connect_soon(guest);
 	json_t *greeting;
 
-	if (!qmp || fd < 0)
-		goto free_qmp;
-	qmp->in = fdopen(fd, "r");
-	if (!qmp->in) {
-		close(fd);
-		goto free_qmp;
+	if (!qmp) {
+		fail_errno(ENOMEM, "QMP");
+		return NULL;
 	}
-	greeting = receive(qmp);
+	qmp->guest = guest;
+	qmp->fd = connect_soon(guest);
+	qmp->limit = limit_in(guest, ANSWER_MS);
+	greeting = qmp->fd >= 0 ? receive(qmp) : NULL;
 	json_decref(greeting);
 	if (greeting && !qmp_do(qmp, "qmp_capabilities", NULL))
 		return qmp;
-	fclose(qmp->in);
-	free(qmp->line);
-free_qmp:
-	free(qmp);
+	qmp_close(qmp);
 	return NULL;
 }
 
 void qmp_close(struct qmp *qmp)
 {
-	fclose(qmp->in);
-	free(qmp->line);
+	if (qmp->fd >= 0)
+		close(qmp->fd);
+	free(qmp->data);
 	free(qmp);
+}
+
+int qmp_wait(struct guest *guest)
+{
+	int fd = connect_soon(guest), ready;
+	struct pollfd events[] = {
+		{ .fd = fd, .events = POLLIN },
+		{ .fd = guest->qemu, .events = POLLIN },
+	};
+
+	if (fd < 0)
+		return -1;
+	/* It listens before it has made its memory, which may take long. */
+	do
+		ready = poll(events, ARRAY_SIZE(events), TRY_MS);
+	while (!ready && !signals_end());
+	close(fd);
+	if (!ready)
+		return fail("ended before the guest ran");
+	return events[1].revents ? fail("QEMU has ended") : 0;
 }
 
 static bool is_served(const struct guest *guest)

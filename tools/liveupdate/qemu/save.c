@@ -169,7 +169,7 @@ int guest_save(struct guest *guest)
 		return -1;
 	guest->shared->phase = PHASE_SAVED;
 	/* The state is out and its disks are written: it has nothing more to do. */
-	qemu_end(guest, SIGTERM);
+	qemu_end_soon(guest);
 	return 0;
 }
 

@@ -123,11 +123,15 @@ static uint32_t list_way(struct liveupdate_session_entry *entries, uint32_t max,
 	return count;
 }
 
+/* FAKE_FAILS=list: they can't be listed. */
 static int list_sessions(struct liveupdate_ioctl_list_sessions *arg)
 {
 	struct liveupdate_session_entry *entries = (void *)(uintptr_t)arg->entries;
+	const char *fails = getenv("FAKE_FAILS");
 	uint32_t count = 0;
 
+	if (fails && !strcmp(fails, "list"))
+		return answer(EIO);
 	if (!arg->cursor) {
 		count = list_way(entries, arg->count, true);
 		count += list_way(entries + count, arg->count - count, false);
@@ -210,14 +214,20 @@ static void kill_qemu(void)
  */
 static int finish(char path[PATH_MAX])
 {
-	char incoming[PATH_MAX], ended[PATH_MAX];
+	char incoming[PATH_MAX], ended[2 * PATH_MAX];
 	const char *top = getenv("FAKE_LIVEUPDATE"), *dies = getenv("FAKE_DIES");
 
 	*strrchr(path, '/') = '\0';
 	snprintf(incoming, sizeof(incoming), "%s/incoming/", top);
 	snprintf(ended, sizeof(ended), "%s/finished", top);
-	if (strncmp(path, incoming, strlen(incoming)) || rename(path, ended))
+	if (strncmp(path, incoming, strlen(incoming)))
 		return answer(EINVAL);
+	/* The first one has that name, others one of their own. */
+	if (rename(path, ended)) {
+		strcat(ended, strrchr(path, '/') + 1);
+		if (rename(path, ended))
+			return answer(EINVAL);
+	}
 	if (dies && strcmp(dies, "agent"))
 		kill_qemu();
 	if (dies && strcmp(dies, "qemu"))
