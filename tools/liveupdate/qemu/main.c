@@ -53,7 +53,7 @@ static int waits(const char *name)
 	return device_has_session(session);
 }
 
-static int run(const struct options *options, const char *name)
+static int run_anew(const struct options *options, const char *name)
 {
 	struct guest guest;
 
@@ -78,6 +78,17 @@ static int run(const struct options *options, const char *name)
 	qemu_end_soon(&guest);
 	control_end(&guest);
 	return -1;
+}
+
+/* Its disks would go on without its memory. */
+static int run(const struct options *options, const char *name)
+{
+	int found = waits(name);
+
+	if (found > 0)
+		return fail("it came with an update: resume it, or luoctl finish " SESSION_PREFIX "%s",
+			    name);
+	return found ?: run_anew(options, name);
 }
 
 static int resume_one(const struct options *options, const char *name, int ready)
@@ -149,7 +160,7 @@ static int start(const struct options *options, const char *name)
 		return resume_one(options, name, -1);
 	if (!options->argument_count)
 		return fail("no session of it waits, and there are no arguments for QEMU");
-	return run(options, name);
+	return run_anew(options, name);
 }
 
 static void free_names(char **names)
