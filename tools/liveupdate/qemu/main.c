@@ -112,13 +112,11 @@ static void report(const char *verb, const char *name)
 		escape(shown, sizeof(shown), fail_message(), 512));
 }
 
-/* In a process of its own, which serves the guest; returns once that runs. */
+/* In a process of its own, which serves the guest. Returns what tells when that runs. */
 static int resume_apart(const struct options *options, const char *name)
 {
 	int ends[2];
-	ssize_t len;
 	pid_t pid;
-	char byte;
 
 	if (pipe2(ends, O_CLOEXEC))
 		return fail_errno(errno, "pipe");
@@ -134,9 +132,19 @@ static int resume_apart(const struct options *options, const char *name)
 		_exit(EXIT_FAILED);
 	}
 	close(ends[1]);
-	len = read(ends[0], &byte, 1);
-	close(ends[0]);
-	return len == 1 ? 0 : fail("not resumed");
+	return ends[0];
+}
+
+static int wait_until_runs(int from)
+{
+	ssize_t len = 0;
+	char byte;
+
+	if (from >= 0) {
+		len = read(from, &byte, 1);
+		close(from);
+	}
+	return len == 1 ? 0 : fail("not all guests were resumed");
 }
 
 /*
@@ -174,15 +182,22 @@ static void free_names(char **names)
 
 static int resume_all(const struct options *options)
 {
-	char **names = names_of_sessions(), **name;
-	int err = 0;
+	char **names = names_of_sessions();
+	int count = 0, err = 0, i, *guests;
 
 	if (!names)
 		return -1;
-	for (name = names; *name; name++) {
-		if (resume_apart(options, *name))
-			err = fail("not all guests were resumed");
-	}
+	while (names[count])
+		count++;
+	guests = calloc(count + 1, sizeof(*guests));
+	if (!guests)
+		return fail_errno(ENOMEM, "names of guests");
+	/* All at a time: one that takes long is in nobody's way. */
+	for (i = 0; i < count; i++)
+		guests[i] = resume_apart(options, names[i]);
+	for (i = 0; i < count; i++)
+		err |= wait_until_runs(guests[i]);
+	free(guests);
 	free_names(names);
 	return err;
 }
