@@ -2,10 +2,12 @@
 /* The control socket: one request of one word, an answer that ends with `ok' or `error TEXT'. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -28,6 +30,35 @@ int socket_address(const char *directory, const char *name, const char *what,
 	len = snprintf(address->sun_path, sizeof(address->sun_path), "%s/%s.%s",
 		       directory, name, what);
 	return len < (int)sizeof(address->sun_path) ? 0 : fail("%s: path too long", directory);
+}
+
+/* Held as long as a process lives that serves the guest. */
+static int lock(const struct guest *guest)
+{
+	struct sockaddr_un address;
+	int fd;
+
+	if (socket_address(guest->directory, guest->name, "lock", &address))
+		return -1;
+	fd = open(address.sun_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fail_errno(errno, "%s", address.sun_path);
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return 0;
+	close(fd);
+	return fail("%s: the guest runs already", address.sun_path);
+}
+
+static int make_directory(const char *path)
+{
+	struct stat st;
+
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return fail_errno(errno, "%s", path);
+	if (lstat(path, &st))
+		return fail_errno(errno, "%s", path);
+	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() ? 0 :
+	       fail("%s: not a directory of ours", path);
 }
 
 static bool is_served(const struct sockaddr_un *address)
@@ -67,12 +98,9 @@ int control_listen(struct guest *guest)
 {
 	struct sockaddr_un address;
 
-	if (mkdir(guest->directory, 0700) && errno != EEXIST)
-		return fail_errno(errno, "%s", guest->directory);
-	if (socket_address(guest->directory, guest->name, "sock", &address))
+	if (make_directory(guest->directory) || lock(guest) ||
+	    socket_address(guest->directory, guest->name, "sock", &address))
 		return -1;
-	if (is_served(&address))
-		return fail("%s: the guest runs already", address.sun_path);
 	unlink(address.sun_path);
 	guest->control = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (guest->control < 0 ||
