@@ -68,7 +68,7 @@ static int run_anew(const struct options *options, const char *name)
 	guest.manifest = memfd_make("manifest", 0);
 	guest.state = memfd_make("state", 0);
 	if (guest.manifest < 0 || guest.state < 0 || ram_make(&guest) ||
-	    control_listen(&guest) || qmp_end_stale(&guest, false))
+	    manifest_check(&guest) || control_listen(&guest) || qmp_end_stale(&guest, false))
 		return -1;
 	guest.shared->ran = true;
 	if (qemu_start(&guest, false))

@@ -16,6 +16,8 @@
 
 #define MANIFEST_VERSION	1
 #define MANIFEST_MAX		(1 << 20)
+/* Numbers grow by less. */
+#define RESERVE			4096
 #define FORMAT			JSON_INDENT(1)
 
 static json_t *arguments_json(const struct guest *guest)
@@ -60,9 +62,22 @@ static json_t *make(const struct guest *guest)
 			     "state_bytes", (json_int_t)guest->state_bytes,
 			     "state_digest", (json_int_t)guest->digest,
 			     "arguments", arguments_json(guest), "memory", rams_json(guest));
-	if (!manifest)
+	if (!manifest) {
 		fail("arguments for QEMU have to be UTF-8");
+	} else if (json_dumpb(manifest, NULL, 0, FORMAT) > MANIFEST_MAX - RESERVE) {
+		fail("arguments for QEMU have to be shorter than %d bytes", MANIFEST_MAX);
+		json_decref(manifest);
+		manifest = NULL;
+	}
 	return manifest;
+}
+
+int manifest_check(const struct guest *guest)
+{
+	json_t *manifest = make(guest);
+
+	json_decref(manifest);
+	return manifest ? 0 : -1;
 }
 
 int manifest_write(struct guest *guest)

@@ -134,6 +134,9 @@ void arguments_free(char **arguments);
 int manifest_write(struct guest *guest);
 int manifest_read(struct guest *guest);
 
+/* Whether manifest_read() could read it. */
+int manifest_check(const struct guest *guest);
+
 /* ---- qmp.c ---- */
 
 struct qmp;

@@ -102,6 +102,8 @@ int guest_check(struct guest *guest)
 	if (qmp)
 		qmp_close(qmp);
 	if (!err)
+		err = manifest_check(guest);
+	if (!err)
 		err = guest_open_session(guest);
 	if (!err)
 		err = preserve_rams(guest);
