@@ -17,6 +17,7 @@
 
 struct options {
 	const char *directory;
+	const char *marks;
 	const char *program;
 	bool all;
 	/* Seconds that a save may take, NULL for as long as it takes. */
@@ -32,6 +33,7 @@ static int guest_init(struct guest *guest, const struct options *options, const 
 	*guest = (struct guest){
 		.name = name,
 		.directory = options->directory,
+		.marks = options->marks,
 		.program = options->program,
 		.manifest = -1, .state = -1, .session = -1, .qemu = -1,
 		.signals = -1, .keeper_pipe = -1, .control = -1, .client = -1, .ready = -1,
@@ -68,7 +70,8 @@ static int run_anew(const struct options *options, const char *name)
 	guest.manifest = memfd_make("manifest", 0);
 	guest.state = memfd_make("state", 0);
 	if (guest.manifest < 0 || guest.state < 0 || ram_make(&guest) ||
-	    manifest_check(&guest) || control_listen(&guest) || qmp_end_stale(&guest, false))
+	    manifest_check(&guest) || control_listen(&guest) || qmp_end_stale(&guest, false) ||
+	    mark_make(&guest))
 		return -1;
 	guest.shared->ran = true;
 	if (qemu_start(&guest, false))
@@ -345,6 +348,7 @@ static int print_help(void)
 	printf("\nOptions:\n"
 	       "  --qemu PROGRAM    " PROGRAM ", or what the guest was started with\n"
 	       "  --directory DIR   where sockets are (" DIRECTORY ")\n"
+	       "  --marks DIR       where marks of guests are (" MARKS ")\n"
 	       "  --all             every guest that runs; resume: that waits\n"
 	       "  --within SECONDS  save: a guest that takes longer goes on\n"
 	       "  --version         the version of luo-qemu\n"
@@ -356,6 +360,7 @@ static int print_help(void)
 enum {
 	OPTION_QEMU = UCHAR_MAX + 1,
 	OPTION_DIRECTORY,
+	OPTION_MARKS,
 	OPTION_ALL,
 	OPTION_WITHIN,
 	OPTION_VERSION,
@@ -365,6 +370,7 @@ enum {
 static const struct option long_options[] = {
 	{ "qemu", required_argument, NULL, OPTION_QEMU },
 	{ "directory", required_argument, NULL, OPTION_DIRECTORY },
+	{ "marks", required_argument, NULL, OPTION_MARKS },
 	{ "all", no_argument, NULL, OPTION_ALL },
 	{ "within", required_argument, NULL, OPTION_WITHIN },
 	{ "version", no_argument, NULL, OPTION_VERSION },
@@ -428,7 +434,7 @@ static int take_verb(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .directory = DIRECTORY };
+	struct options options = { .directory = DIRECTORY, .marks = MARKS };
 	int separator = find_separator(argc, argv), option;
 
 	/* Whoever hangs up is told of, and ends nobody. */
@@ -444,6 +450,8 @@ int main(int argc, char **argv)
 			options.program = optarg;
 		} else if (option == OPTION_DIRECTORY) {
 			options.directory = optarg;
+		} else if (option == OPTION_MARKS) {
+			options.marks = optarg;
 		} else if (option == OPTION_ALL) {
 			options.all = true;
 		} else if (option == OPTION_WITHIN) {

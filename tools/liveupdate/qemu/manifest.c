@@ -54,9 +54,10 @@ static json_t *make(const struct guest *guest)
 {
 	json_t *manifest;
 
-	manifest = json_pack("{s:i, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:o, s:o}",
+	manifest = json_pack("{s:i, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:o, s:o}",
 			     "version", MANIFEST_VERSION,
 			     "qemu", guest->program, "qemu_version", guest->version,
+			     "mark", guest->mark,
 			     "machine", guest->shared->machine, "ran", guest->shared->ran,
 			     "stopped", (json_int_t)guest->shared->stopped,
 			     "state_bytes", (json_int_t)guest->state_bytes,
@@ -133,7 +134,7 @@ static int check_rams(const struct guest *guest, json_t *list)
 
 static int take(struct guest *guest, json_t *manifest)
 {
-	const char *program, *version, *machine;
+	const char *program, *version, *machine, *mark;
 	json_t *arguments, *memory;
 	json_int_t bytes, digest;
 	int number = 0, ran;
@@ -147,7 +148,9 @@ static int take(struct guest *guest, json_t *manifest)
 			"arguments", &arguments, "memory", &memory))
 		return fail("the manifest is damaged");
 	guest->shared->ran = ran;
-	/* Older ones do not have it. */
+	/* Older ones do not have these. */
+	mark = json_string_value(json_object_get(manifest, "mark"));
+	snprintf(guest->mark, sizeof(guest->mark), "%s", mark ?: "");
 	guest->shared->stopped = json_integer_value(json_object_get(manifest, "stopped"));
 	guest->state_bytes = bytes;
 	guest->digest = digest;

@@ -22,6 +22,7 @@
 #define SESSION_PREFIX	"luo-qemu:"
 #define NAME_MAX_BYTES	48	/* so that the session's name has room for it */
 #define DIRECTORY	"/run/luo-qemu"
+#define MARKS		"/var/lib/luo-qemu"
 
 /* Tokens of a session. Each memory of a guest has its own, from TOKEN_RAM on. */
 enum {
@@ -74,6 +75,9 @@ struct shared {
 struct guest {
 	const char *name;
 	const char *directory;
+	/* Where its mark is, and what it is: "" if it has none. */
+	const char *marks;
+	char mark[17];
 	char session_name[LIVEUPDATE_SESSION_NAME_LENGTH];
 	/* The program, and the user's arguments for it. */
 	const char *program;
@@ -136,6 +140,13 @@ int manifest_read(struct guest *guest);
 
 /* Whether manifest_read() could read it. */
 int manifest_check(const struct guest *guest);
+
+/* ---- mark.c ---- */
+
+/* Of a guest that starts anew. */
+int mark_make(struct guest *guest);
+/* Whether the guest of the session is the one that was started last. */
+int mark_check(const struct guest *guest);
 
 /* ---- qmp.c ---- */
 

@@ -97,7 +97,8 @@ int guest_claim(struct guest *guest)
 		return -1;
 	guest->incoming = true;
 	guest->manifest = retrieve(guest, TOKEN_MANIFEST, "the manifest");
-	if (guest->manifest < 0 || manifest_read(guest) || guest_check_version(guest))
+	if (guest->manifest < 0 || manifest_read(guest) || mark_check(guest) ||
+	    guest_check_version(guest))
 		return -1;
 	guest->state = retrieve(guest, TOKEN_STATE, "the state");
 	if (guest->state < 0 || check_state(guest))
