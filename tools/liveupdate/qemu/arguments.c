@@ -226,6 +226,22 @@ int arguments_parse(struct guest *guest)
 	return 0;
 }
 
+/* What is written to them ends with QEMU. */
+int arguments_check(const struct guest *guest)
+{
+	int i;
+
+	for (i = 0; i < guest->argument_count; i++) {
+		const char *text = guest->arguments[i];
+
+		if (is_option(text, "snapshot"))
+			return fail("%s: not with luo-qemu", text);
+		if (i && is_option(guest->arguments[i - 1], "drive") && strstr(text, "snapshot=on"))
+			return fail("-drive %s: no snapshot=on with luo-qemu", text);
+	}
+	return 0;
+}
+
 /* ---- making a command line ---- */
 
 struct list {

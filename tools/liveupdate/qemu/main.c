@@ -55,6 +55,16 @@ static int waits(const char *name)
 	return device_has_session(session);
 }
 
+static int look_at(struct guest *guest)
+{
+	struct qmp *qmp = qmp_open(guest);
+	int err = qmp ? shape_take(guest, qmp) : -1;
+
+	if (qmp)
+		qmp_close(qmp);
+	return err;
+}
+
 static int run_anew(const struct options *options, const char *name)
 {
 	struct guest guest;
@@ -64,7 +74,7 @@ static int run_anew(const struct options *options, const char *name)
 	guest.program = options->program ?: PROGRAM;
 	guest.arguments = options->arguments;
 	guest.argument_count = options->argument_count;
-	if (arguments_parse(&guest) ||
+	if (arguments_parse(&guest) || arguments_check(&guest) ||
 	    qemu_version(guest.program, guest.version, sizeof(guest.version)))
 		return -1;
 	guest.manifest = memfd_make("manifest", 0);
@@ -76,7 +86,7 @@ static int run_anew(const struct options *options, const char *name)
 	guest.shared->ran = true;
 	if (qemu_start(&guest, false))
 		return -1;
-	if (!qmp_wait(&guest))
+	if (!qmp_wait(&guest) && !look_at(&guest))
 		return lead(&guest);
 	qemu_end_soon(&guest);
 	control_end(&guest);

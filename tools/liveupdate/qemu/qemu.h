@@ -66,6 +66,8 @@ struct shared {
 	bool continued;
 	/* What an alias as `q35' meant when it was saved. */
 	char machine[64];
+	/* What the machine was made of when it was started. */
+	uint64_t shape;
 	/* CLOCK_REALTIME when it stopped, in nanoseconds; 0 if it did not. */
 	int64_t stopped;
 	/* How long it stood still the last time, in nanoseconds; 0 if it never did. */
@@ -129,6 +131,8 @@ int limit_left(int64_t limit);
 
 /* Find the memories of the guest in the user's arguments. */
 int arguments_parse(struct guest *guest);
+/* Fails for what no later QEMU would have. */
+int arguments_check(const struct guest *guest);
 /* A command line for QEMU; incoming: it waits for its state. Freed by arguments_free(). */
 char **arguments_make(const struct guest *guest, bool incoming);
 void arguments_free(char **arguments);
@@ -170,6 +174,12 @@ json_t *qmp_ask(struct qmp *qmp, const char *command, json_t *arguments, int fd)
 int qmp_do(struct qmp *qmp, const char *command, json_t *arguments);
 /* The last command was sent and not answered: it may have been done. */
 bool qmp_is_open_ended(const struct qmp *qmp);
+
+/* ---- shape.c ---- */
+
+int shape_take(struct guest *guest, struct qmp *qmp);
+/* Fails if it is another one by now. */
+int shape_check(const struct guest *guest, struct qmp *qmp);
 
 /* ---- process.c: QEMU as a process ---- */
 

@@ -141,7 +141,7 @@ static int load_state(struct guest *guest)
 	qmp = qmp_open(guest);
 	if (!qmp)
 		return -1;
-	err = migrate_in(guest, qmp);
+	err = migrate_in(guest, qmp) ?: shape_take(guest, qmp);
 	qmp_close(qmp);
 	return err;
 }

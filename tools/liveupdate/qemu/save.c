@@ -97,7 +97,7 @@ static int ask_blockers(struct qmp *qmp)
 int guest_check(struct guest *guest)
 {
 	struct qmp *qmp = qmp_open(guest);
-	int err = qmp ? ask_blockers(qmp) : -1;
+	int err = qmp ? ask_blockers(qmp) ?: shape_check(guest, qmp) : -1;
 
 	if (qmp)
 		qmp_close(qmp);
@@ -152,7 +152,7 @@ static int save_state(struct guest *guest)
 
 	if (!qmp)
 		return -1;
-	err = ask_blockers(qmp);
+	err = ask_blockers(qmp) ?: shape_check(guest, qmp);
 	if (!err)
 		err = stop_guest(guest, qmp);
 	if (!err)
