@@ -172,7 +172,7 @@ static bool runs_kexec(char **argv)
 	return *argv && (!strcmp(*argv, "load") || !strcmp(*argv, "update"));
 }
 
-static int fail_device(struct context *ctx, int err)
+int fail_device(const struct context *ctx, int err)
 {
 	char holder[HOLDER_LENGTH], reason[HOLDER_LENGTH + 64];
 

@@ -26,6 +26,8 @@ void warn(const struct context *ctx, const char *culprit, const char *text);
 /* These return EXIT_FAILED. */
 int fail(const struct context *ctx, const char *culprit, const char *reason);
 int fail_errno(const struct context *ctx, const char *culprit, int err);
+/* Why the device was not opened, and who has it. */
+int fail_device(const struct context *ctx, int err);
 
 /* ---- holder.c ---- */
 

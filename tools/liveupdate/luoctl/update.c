@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,10 @@
 #include "luoctl.h"
 
 #define SYSTEMD		"/run/systemd/system"
+
+/* What systemd jumps by, and the program that it is to run before. */
+#define JUMPER		"/usr/lib/systemd/systemd-shutdown"
+#define SAVER		"/usr/lib/systemd/system-shutdown/luo-qemu.shutdown"
 
 #define NO_LIVE_UPDATE	"would be started without kho=on liveupdate=on: " \
 			"put them into --command-line=, or give --reuse-cmdline"
@@ -91,37 +96,45 @@ static int check_command_line(struct context *ctx, const char *path)
 
 /* ---- who can't go along ---- */
 
+struct guests {
+	int count, status;
+};
+
 static void check_guest(const struct context *ctx, const struct guest *guest, void *to)
 {
 	char reason[192];
-	int *status = to;
+	struct guests *guests = to;
 
+	guests->count++;
 	if (!strcmp(guest->phase, "running") || !strcmp(guest->phase, "saved"))
 		printf("guest %s\n", guest->name);
 	else
-		*status = fail(ctx, guest->name,
-			       "the guest is neither running nor saved: try again");
+		guests->status = fail(ctx, guest->name,
+				      "the guest is neither running nor saved: try again");
 	if (!has_services() || (process_is_spared(guest->leader) &&
 				(!guest->qemu || process_is_spared(guest->qemu))))
 		return;
 	snprintf(reason, sizeof(reason),
 		 "the guest would end with the services: start it as luo-qemu@%s.service",
 		 guest->name);
-	*status = fail(ctx, guest->name, reason);
+	guests->status = fail(ctx, guest->name, reason);
 }
 
 static int check_guests(struct context *ctx)
 {
 	static const char * const check[] = { "luo-qemu", "check", "--all", NULL };
-	int status = EXIT_DONE;
+	struct guests guests = { .status = EXIT_DONE };
 
 	if (!has_guests())
 		return EXIT_DONE;
 	if (run_program(ctx, "guests", check, "liveupdate-tools"))
-		status = fail(ctx, "guests", "not all of them can be saved");
-	if (each_guest(ctx, check_guest, &status))
-		status = EXIT_FAILED;
-	return status;
+		guests.status = fail(ctx, "guests", "not all of them can be saved");
+	if (each_guest(ctx, check_guest, &guests))
+		guests.status = EXIT_FAILED;
+	if (guests.count && has_services() && !access(JUMPER, F_OK) && access(SAVER, X_OK))
+		guests.status = fail(ctx, SAVER,
+				     "not there: no guest would be saved: install liveupdate-tools");
+	return guests.status;
 }
 
 static void check_session(const struct context *ctx, const struct liveupdate_session_entry *entry,
@@ -147,16 +160,38 @@ static int check_sessions(struct context *ctx)
 	int status = EXIT_DONE, dev = liveupdate_open(), count;
 
 	if (dev < 0)
-		return fail(ctx, LIVEUPDATE_DEVICE, device_error(dev));
+		return fail_device(ctx, dev);
 	count = each_session(ctx, dev, true, check_session, &status);
 	close(dev);
 	return count < 0 ? fail_errno(ctx, LIVEUPDATE_DEVICE, count) : status;
+}
+
+static bool is_found(const char *program)
+{
+	const char *dir = getenv("PATH") ?: "/usr/sbin:/usr/bin:/sbin:/bin";
+	char path[PATH_MAX];
+	size_t len;
+
+	for (; *dir; dir += len + (dir[len] == ':')) {
+		len = strcspn(dir, ":");
+		snprintf(path, sizeof(path), "%.*s/%s", (int)len, dir, program);
+		if (!access(path, X_OK))
+			return true;
+	}
+	return false;
+}
+
+static int check_programs(struct context *ctx)
+{
+	return is_found("kexec") ? EXIT_DONE :
+	       fail(ctx, "kexec", "not found: install kexec-tools");
 }
 
 static int check_all(struct context *ctx, const char *path)
 {
 	int failed = check_load(ctx, path) != EXIT_DONE;
 
+	failed |= check_programs(ctx);
 	failed |= check_command_line(ctx, path);
 	failed |= check_guests(ctx);
 	failed |= check_sessions(ctx);
