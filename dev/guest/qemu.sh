@@ -154,7 +154,7 @@ fi
 # As early as can be, as its unit does it.
 luo-qemu resume linux >/tmp/agent1 2>&1 &
 test=13
-ok "the session is there" has_session incoming 3 luo-qemu:vm0
+ok "the session is there" within 10 has_session incoming 3 luo-qemu:vm0
 ok "the guest goes on where it was" resumes
 ok "no word of its memory is wrong" lives
 ok "memory, uptime, clock and sleeps of the Linux guest are right" linux_is_right
