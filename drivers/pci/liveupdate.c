@@ -1,0 +1,702 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * PCI devices that go on with their work over a live update.
+ *
+ * A driver that preserves a device's file has the device kept: shutdown leaves it
+ * and the bridges above alone, and the next kernel knows of it before the bus is
+ * scanned. There it came in until the driver takes it over, or until nobody will,
+ * which ends its work. Documentation/PCI/liveupdate.rst is for drivers.
+ *
+ * Nothing that came in is believed. Of what can't be made sense of the worst is
+ * assumed: a device could be at work in memory that is none of its own.
+ */
+
+#define pr_fmt(fmt) "PCI: live update: " fmt
+
+#include <linux/cleanup.h>
+#include <linux/init.h>
+#include <linux/io.h>
+#include <linux/kexec_handover.h>
+#include <linux/liveupdate.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/pci_liveupdate.h>
+#include <linux/pm_runtime.h>
+#include <linux/slab.h>
+
+#include "liveupdate.h"
+
+LIVEUPDATE_READS(PCI_KEPT_FORMAT);
+
+/*
+ * Guards all below, and the bits of devices. Taken under locks of devices, of the
+ * bus, of sessions and of the FLB; no other mutex is taken under it.
+ */
+static DEFINE_MUTEX(pci_keep_lock);
+
+/* Obj of the FLB that goes out, or NULL. */
+static struct pci_kept_ser *pci_kept;
+
+/* Obj of the FLB that came in, or NULL. */
+static struct pci_incoming *pci_incoming;
+
+/* Something came in of which can't be known what it is about. */
+static bool pci_incoming_damaged;
+
+/* ---- devices ---- */
+
+/* As the hardware has it: quirks change what struct pci_dev says. */
+static void pci_kept_describe(struct pci_dev *dev, struct pci_kept_dev_ser *rec)
+{
+	u32 buses;
+
+	*rec = (struct pci_kept_dev_ser) {
+		.segment = pci_kept_segment(dev),
+		.bdf = pci_dev_id(dev),
+		.vendor = dev->vendor,
+		.device = dev->device,
+	};
+	pci_read_config_dword(dev, PCI_CLASS_REVISION, &rec->class_revision);
+	if (dev->hdr_type != PCI_HEADER_TYPE_BRIDGE)
+		return;
+
+	pci_read_config_dword(dev, PCI_PRIMARY_BUS, &buses);
+	rec->flags = PCI_KEPT_BRIDGE;
+	rec->secondary = buses >> 8;
+	rec->subordinate = buses >> 16;
+}
+
+static bool pci_is_bus_master(struct pci_dev *dev)
+{
+	u16 command;
+
+	pci_read_config_word(dev, PCI_COMMAND, &command);
+	return !PCI_POSSIBLE_ERROR(command) && command & PCI_COMMAND_MASTER;
+}
+
+/* What it had begun is in memory when this returns. */
+static void pci_stop_dma(struct pci_dev *dev, const char *why)
+{
+	if (!pci_is_bus_master(dev))
+		return;
+
+	pci_clear_master(dev);
+	pci_is_bus_master(dev);
+	pci_wait_for_pending_transaction(dev);
+	pci_warn(dev, "live update: %s: bus master is off\n", why);
+}
+
+/* ---- what goes out ---- */
+
+static int pci_is_other_alias(struct pci_dev *dev, u16 alias, void *data)
+{
+	struct pci_dev *asked = data;
+
+	return dev != asked || alias != pci_dev_id(asked);
+}
+
+static bool pci_has_acs_quirk(struct pci_dev *dev)
+{
+	return dev->dev_flags & PCI_DEV_FLAGS_ACS_ENABLED_QUIRK ||
+	       pci_dev_specific_acs_enabled(dev, 0) >= 0;
+}
+
+static bool pci_path_has_acs_quirk(struct pci_dev *dev)
+{
+	for (; dev; dev = pci_upstream_bridge(dev)) {
+		if (pci_has_acs_quirk(dev))
+			return true;
+	}
+	return false;
+}
+
+static const char *pci_why_not_kept(struct pci_dev *dev)
+{
+	if (dev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+		return "a bridge";
+	if (dev->is_virtfn || pci_num_vf(dev))
+		return "virtual functions";
+	if (dev->ats_enabled || dev->pasid_enabled || dev->pri_enabled)
+		return "ATS, PASID or PRI in use";
+	if (pci_for_each_dma_alias(dev, pci_is_other_alias, dev))
+		return "DMA under another name";
+	if (pci_path_has_acs_quirk(dev))
+		return "isolation by a quirk only";
+	return NULL;
+}
+
+/**
+ * pci_liveupdate_refuses - Say if a device can't be kept.
+ * @dev: Device.
+ *
+ * Return: 0 or -EOPNOTSUPP, and the log says why.
+ */
+int pci_liveupdate_refuses(struct pci_dev *dev)
+{
+	const char *why = pci_why_not_kept(dev);
+
+	if (!why)
+		return 0;
+
+	pci_warn(dev, "live update: refused: %s\n", why);
+	return -EOPNOTSUPP;
+}
+
+static bool pci_kept_has_room(struct pci_dev *dev)
+{
+	unsigned int more = 0;
+
+	for (; dev; dev = pci_upstream_bridge(dev))
+		more += !pci_dev_is_kept(dev);
+	return more <= PCI_KEPT_MAX - pci_kept->count;
+}
+
+/* With the bridges above. */
+static void pci_keep(struct pci_dev *dev, const char *driver)
+{
+	struct pci_kept_dev_ser rec;
+	struct pci_dev *bridge;
+
+	lockdep_assert_held(&pci_keep_lock);
+	pci_kept_describe(dev, &rec);
+	strscpy_pad(rec.driver, driver);
+	pci_kept_add(pci_kept, &rec);
+	set_bit(PCI_DEV_KEPT, &dev->priv_flags);
+
+	for (bridge = pci_upstream_bridge(dev); bridge; bridge = pci_upstream_bridge(bridge)) {
+		pci_kept_describe(bridge, &rec);
+		pci_kept_add(pci_kept, &rec);
+		set_bit(PCI_DEV_KEPT, &bridge->priv_flags);
+	}
+}
+
+static void pci_unkeep(struct pci_dev *dev)
+{
+	lockdep_assert_held(&pci_keep_lock);
+	for (; dev; dev = pci_upstream_bridge(dev)) {
+		pci_kept_remove(pci_kept, pci_kept_segment(dev), pci_dev_id(dev));
+		if (!pci_kept_find(pci_kept, pci_kept_segment(dev), pci_dev_id(dev)))
+			clear_bit(PCI_DEV_KEPT, &dev->priv_flags);
+	}
+}
+
+static int pci_keep_with_driver(struct pci_dev *dev)
+{
+	const struct pci_driver *drv = dev->driver;
+
+	if (!drv || !pci_device_is_present(dev))
+		return -ENODEV;
+	if (strlen(drv->name) >= sizeof_field(struct pci_kept_dev_ser, driver))
+		return -ENAMETOOLONG;
+
+	guard(mutex)(&pci_keep_lock);
+	if (!pci_kept)
+		return -ENXIO;
+	if (pci_dev_is_kept(dev))
+		return -EBUSY;
+	if (!pci_kept_has_room(dev))
+		return -ENOSPC;
+
+	pci_keep(dev, drv->name);
+	return 0;
+}
+
+/**
+ * pci_liveupdate_preserve - Keep a device.
+ * @dev: Device that the caller is the driver of, and stays until
+ *       pci_liveupdate_unpreserve().
+ *
+ * It is in D0 from now on, and the next kexec leaves it as it is, with the bridges
+ * above: nobody calls the driver's shutdown. Until then it can't be reset, removed
+ * or get virtual functions by userspace.
+ *
+ * Context: preserve of a file whose handler is known to pci_liveupdate_register().
+ * Return: 0; -EOPNOTSUPP if it is of a kind that can't be kept, and the log says
+ * why; -EBUSY if it is kept; -ENODEV without driver or device; -ENAMETOOLONG if
+ * the driver's name has 40 characters or more; -ENOSPC if 1023 devices and bridges
+ * are kept; -ENXIO if the handler is not known; or an error of runtime PM.
+ */
+int pci_liveupdate_preserve(struct pci_dev *dev)
+{
+	int err = pci_liveupdate_refuses(dev);
+
+	if (err)
+		return err;
+
+	err = pm_runtime_resume_and_get(&dev->dev);
+	if (err)
+		return err;
+
+	err = pci_keep_with_driver(dev);
+	if (err)
+		pm_runtime_put(&dev->dev);
+	else
+		pci_dev_get(dev);
+	return err;
+}
+EXPORT_SYMBOL_GPL(pci_liveupdate_preserve);
+
+/**
+ * pci_liveupdate_unpreserve - Undo pci_liveupdate_preserve().
+ * @dev: Device that is kept.
+ *
+ * Context: unpreserve of the file.
+ */
+void pci_liveupdate_unpreserve(struct pci_dev *dev)
+{
+	/* One that was pulled out is not kept any more. */
+	scoped_guard(mutex, &pci_keep_lock) {
+		if (pci_dev_is_kept(dev))
+			pci_unkeep(dev);
+	}
+	pm_runtime_put(&dev->dev);
+	pci_dev_put(dev);
+}
+EXPORT_SYMBOL_GPL(pci_liveupdate_unpreserve);
+
+/* ---- what came in ---- */
+
+/* What came in is a certain device, not one that was put into its place. */
+static struct pci_dev *pci_incoming_get(const struct pci_incoming_dev *dev)
+{
+	struct pci_dev *pdev = pci_get_domain_bus_and_slot(dev->rec.segment,
+							   PCI_BUS_NUM(dev->rec.bdf),
+							   dev->rec.bdf & 0xff);
+
+	if (pdev && pci_dev_came_in(pdev))
+		return pdev;
+
+	pci_dev_put(pdev);
+	return NULL;
+}
+
+/* The last user of a bridge releases it. */
+static void pci_incoming_release(struct pci_incoming_dev *dev)
+{
+	struct pci_incoming_dev *bridge = pci_incoming->devs;
+	struct pci_dev *pdev;
+
+	lockdep_assert_held(&pci_keep_lock);
+	dev->state = PCI_RELEASED;
+	for (; bridge < pci_incoming->devs + pci_incoming->count; bridge++) {
+		if (pci_kept_is_bridge(&dev->rec) ||
+		    !pci_kept_is_behind(&dev->rec, &bridge->rec) || --bridge->users)
+			continue;
+		bridge->state = PCI_RELEASED;
+		pdev = pci_incoming_get(bridge);
+		if (pdev)
+			clear_bit(PCI_DEV_CAME_IN, &pdev->priv_flags);
+		pci_dev_put(pdev);
+	}
+}
+
+static void pci_incoming_give_up(struct pci_incoming_dev *dev, struct pci_dev *pdev,
+				 const char *why)
+{
+	pci_stop_dma(pdev, why);
+	clear_bit(PCI_DEV_CAME_IN, &pdev->priv_flags);
+	pci_incoming_release(dev);
+}
+
+static struct pci_incoming_dev *pci_incoming_of(const struct pci_dev *pdev)
+{
+	lockdep_assert_held(&pci_keep_lock);
+	if (!pci_incoming)
+		return NULL;
+	return pci_incoming_find(pci_incoming, pci_kept_segment(pdev),
+				 PCI_DEVID(pdev->bus->number, pdev->devfn));
+}
+
+static bool pci_incoming_fits(const struct pci_incoming_dev *dev, struct pci_dev *pdev)
+{
+	struct pci_kept_dev_ser rec;
+
+	pci_kept_describe(pdev, &rec);
+	rec.users = dev->rec.users;
+	memcpy(rec.driver, dev->rec.driver, sizeof(rec.driver));
+	return !memcmp(&rec, &dev->rec, sizeof(rec));
+}
+
+static bool pci_bridges_came_in(struct pci_dev *pdev)
+{
+	while ((pdev = pci_upstream_bridge(pdev))) {
+		if (!pci_dev_came_in(pdev))
+			return false;
+	}
+	return true;
+}
+
+static u8 pci_bars_with_address(const struct pci_dev *pdev)
+{
+	unsigned int i;
+	u8 bars = 0;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		if (pdev->resource[i].start && !(pdev->resource[i].flags & IORESOURCE_UNSET))
+			bars |= BIT(i);
+	}
+	return bars;
+}
+
+/**
+ * pci_liveupdate_scanned - Recognise what came in.
+ * @pdev: Device or bridge that was found on the bus, which nobody else knows of
+ *        yet; its configuration was read and not written.
+ */
+void pci_liveupdate_scanned(struct pci_dev *pdev)
+{
+	struct pci_incoming_dev *dev;
+
+	guard(mutex)(&pci_keep_lock);
+	dev = pci_incoming_of(pdev);
+	if (!dev || dev->state != PCI_AWAITED) {
+		if (pci_incoming_damaged && pdev->hdr_type == PCI_HEADER_TYPE_NORMAL)
+			pci_stop_dma(pdev, "at work without a record");
+		return;
+	}
+	if (!pci_incoming_fits(dev, pdev)) {
+		pci_incoming_give_up(dev, pdev, "another device than was kept");
+		return;
+	}
+	if (!pci_bridges_came_in(pdev)) {
+		pci_incoming_give_up(dev, pdev, "a bridge above was not kept");
+		return;
+	}
+	dev->state = PCI_FOUND;
+	dev->bars = pci_bars_with_address(pdev);
+	set_bit(PCI_DEV_CAME_IN, &pdev->priv_flags);
+}
+
+/**
+ * pci_liveupdate_removed - Forget a device that is taken out.
+ * @pdev: Device or bridge.
+ *
+ * What comes into its place is not what was kept. Devices go before the bridges
+ * above them.
+ */
+void pci_liveupdate_removed(struct pci_dev *pdev)
+{
+	struct pci_incoming_dev *dev;
+
+	if (!pci_dev_is_at_work(pdev) || pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+		return;
+
+	guard(mutex)(&pci_keep_lock);
+	pci_warn(pdev, "live update: removed while it was kept\n");
+	if (pci_dev_is_kept(pdev))
+		pci_unkeep(pdev);
+	if (!test_and_clear_bit(PCI_DEV_CAME_IN, &pdev->priv_flags))
+		return;
+	dev = pci_incoming_of(pdev);
+	if (!WARN_ON_ONCE(!dev))
+		pci_incoming_release(dev);
+}
+
+/**
+ * pci_liveupdate_may_bind - Say if a driver may have a device.
+ * @pdev: Device.
+ * @drv:  Driver.
+ *
+ * Return: 0, or -EBUSY if it came in and another driver kept it.
+ */
+int pci_liveupdate_may_bind(struct pci_dev *pdev, const struct pci_driver *drv)
+{
+	struct pci_incoming_dev *dev;
+
+	if (!pci_dev_came_in(pdev))
+		return 0;
+
+	guard(mutex)(&pci_keep_lock);
+	dev = pci_dev_came_in(pdev) ? pci_incoming_of(pdev) : NULL;
+	if (!dev || pci_kept_is_bridge(&dev->rec) || !strcmp(dev->rec.driver, drv->name))
+		return 0;
+
+	pci_info(pdev, "live update: waits for %s, not for %s\n", dev->rec.driver, drv->name);
+	return -EBUSY;
+}
+
+/**
+ * pci_liveupdate_moves - Give up a device that can't stay where it is.
+ * @pdev:  Device.
+ * @resno: Which of its resources gets another address.
+ */
+void pci_liveupdate_moves(struct pci_dev *pdev, int resno)
+{
+	struct pci_incoming_dev *dev;
+
+	if (!pci_dev_came_in(pdev) || resno >= PCI_STD_NUM_BARS)
+		return;
+
+	guard(mutex)(&pci_keep_lock);
+	dev = pci_dev_came_in(pdev) ? pci_incoming_of(pdev) : NULL;
+	if (dev && !pci_kept_is_bridge(&dev->rec) && dev->bars & BIT(resno))
+		pci_incoming_give_up(dev, pdev, "a BAR has to move");
+}
+
+/**
+ * pci_liveupdate_came_in - Say if a device came in.
+ * @dev: Device.
+ *
+ * Its driver must not touch what the device does before it has taken it over. The
+ * answer stays true until pci_liveupdate_retrieve(), until the device was given up,
+ * or the file that it belongs to is finished.
+ *
+ * Context: Any.
+ * Return: true if the previous kernel kept it.
+ */
+bool pci_liveupdate_came_in(const struct pci_dev *dev)
+{
+	return pci_dev_came_in(dev);
+}
+EXPORT_SYMBOL_GPL(pci_liveupdate_came_in);
+
+/**
+ * pci_liveupdate_retrieve - Take a device over.
+ * @dev: Device that the caller is the driver of.
+ *
+ * It is a device like any other from now on.
+ *
+ * Context: retrieve of the file, after all that may fail.
+ * Return: 0, or -ENOENT if it did not come in, was given up, or is finished.
+ */
+int pci_liveupdate_retrieve(struct pci_dev *dev)
+{
+	struct pci_incoming_dev *in;
+
+	guard(mutex)(&pci_keep_lock);
+	in = pci_incoming_of(dev);
+	if (!in || !test_and_clear_bit(PCI_DEV_CAME_IN, &dev->priv_flags))
+		return -ENOENT;
+
+	/* That it is one is known to the core by its calls only, so far. */
+	dev->is_busmaster = pci_is_bus_master(dev);
+	pci_incoming_release(in);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(pci_liveupdate_retrieve);
+
+static void pci_incoming_finish(struct pci_incoming_dev *dev)
+{
+	struct pci_dev *pdev;
+
+	if (dev->state == PCI_RELEASED)
+		return;
+
+	pdev = pci_incoming_get(dev);
+	if (pdev)
+		pci_incoming_give_up(dev, pdev, "nobody took it over");
+	else
+		pr_warn("%04x:%02x:%02x.%d was kept, and is not there\n", dev->rec.segment,
+			PCI_BUS_NUM(dev->rec.bdf), PCI_SLOT(dev->rec.bdf),
+			PCI_FUNC(dev->rec.bdf));
+	pci_dev_put(pdev);
+}
+
+/**
+ * pci_liveupdate_finish - End the work of a device that nobody took over.
+ * @segment: Segment of the device.
+ * @bdf:     Its bus, device and function, see PCI_DEVID().
+ *
+ * The memory that it had may be freed after that.
+ *
+ * Context: finish of a file that was not retrieved.
+ * Return: 0 if it does not do DMA any more; -ENOENT if no such device came in, so
+ * that what the caller knows is damaged.
+ */
+int pci_liveupdate_finish(u32 segment, u16 bdf)
+{
+	struct pci_incoming_dev *dev;
+
+	guard(mutex)(&pci_keep_lock);
+	dev = pci_incoming ? pci_incoming_find(pci_incoming, segment, bdf) : NULL;
+	if (!dev || pci_kept_is_bridge(&dev->rec))
+		return -ENOENT;
+
+	pci_incoming_finish(dev);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(pci_liveupdate_finish);
+
+/* ---- FLB ---- */
+
+static int pci_keep_preserve(struct liveupdate_flb_op_args *args)
+{
+	struct pci_kept_ser *ser = kho_alloc_preserve(PCI_KEPT_SIZE);
+
+	if (IS_ERR(ser))
+		return PTR_ERR(ser);
+
+	ser->magic = PCI_KEPT_MAGIC;
+	args->obj = ser;
+	args->data = virt_to_phys(ser);
+	guard(mutex)(&pci_keep_lock);
+	pci_kept = ser;
+	return 0;
+}
+
+static void pci_keep_unpreserve(struct liveupdate_flb_op_args *args)
+{
+	scoped_guard(mutex, &pci_keep_lock) {
+		WARN_ON_ONCE(pci_kept->count);
+		pci_kept = NULL;
+	}
+	kho_unpreserve_free(args->obj);
+}
+
+/* A damaged record may name a block of somebody else. */
+static struct pci_kept_ser *pci_kept_peek(u64 data)
+{
+	struct pci_kept_ser *ser = kho_peek(data, PCI_KEPT_SIZE);
+
+	return pci_kept_valid(ser) ? ser : NULL;
+}
+
+static int pci_keep_retrieve(struct liveupdate_flb_op_args *args)
+{
+	struct pci_kept_ser *ser = pci_kept_peek(args->data);
+	struct pci_incoming *in;
+
+	if (!ser)
+		return -EBADMSG;
+
+	in = pci_incoming_read(ser);
+	if (!in)
+		return -ENOMEM;
+
+	kho_restore_free(ser);
+	args->obj = in;
+	guard(mutex)(&pci_keep_lock);
+	pci_incoming = in;
+	pci_incoming_damaged = in->damaged;
+	return 0;
+}
+
+static void pci_keep_finish(struct liveupdate_flb_op_args *args)
+{
+	struct pci_incoming *in = args->obj;
+	unsigned int i;
+
+	if (!in) {
+		kho_restore_free(pci_kept_peek(args->data));
+		return;
+	}
+	scoped_guard(mutex, &pci_keep_lock) {
+		for (i = 0; i < in->count; i++) {
+			if (!pci_kept_is_bridge(&in->devs[i].rec))
+				pci_incoming_finish(&in->devs[i]);
+		}
+		pci_incoming = NULL;
+	}
+	kvfree(in);
+}
+
+static int pci_incoming_keep(struct pci_incoming_dev *dev)
+{
+	struct pci_dev *pdev;
+	int err = 0;
+
+	if (dev->state != PCI_FOUND || pci_kept_is_bridge(&dev->rec))
+		return 0;
+
+	pdev = pci_incoming_get(dev);
+	if (pdev && !pci_kept_has_room(pdev)) {
+		err = -ENOSPC;
+	} else if (pdev) {
+		pci_keep(pdev, dev->rec.driver);
+		dev->carried = true;
+	}
+	pci_dev_put(pdev);
+	return err;
+}
+
+static void pci_incoming_unkeep(struct pci_incoming_dev *dev)
+{
+	struct pci_dev *pdev;
+
+	if (!dev->carried)
+		return;
+
+	dev->carried = false;
+	pdev = pci_incoming_get(dev);
+	if (pdev && pci_dev_is_kept(pdev))
+		pci_unkeep(pdev);
+	pci_dev_put(pdev);
+}
+
+static void pci_keep_uncarry(struct liveupdate_flb_op_args *args)
+{
+	struct pci_incoming *in = args->incoming;
+	unsigned int i;
+
+	guard(mutex)(&pci_keep_lock);
+	for (i = 0; i < in->count; i++)
+		pci_incoming_unkeep(&in->devs[i]);
+}
+
+/* Who retrieved a device has kept it once more by then. */
+static int pci_keep_carry(struct liveupdate_flb_op_args *args)
+{
+	struct pci_incoming *in = args->incoming;
+	unsigned int i;
+	int err = 0;
+
+	scoped_guard(mutex, &pci_keep_lock) {
+		for (i = 0; i < in->count && !err; i++)
+			err = pci_incoming_keep(&in->devs[i]);
+	}
+	if (err)
+		pci_keep_uncarry(args);
+	return err;
+}
+
+static const struct liveupdate_flb_ops pci_keep_ops = {
+	.preserve	= pci_keep_preserve,
+	.unpreserve	= pci_keep_unpreserve,
+	.retrieve	= pci_keep_retrieve,
+	.finish		= pci_keep_finish,
+	.carry		= pci_keep_carry,
+	.uncarry	= pci_keep_uncarry,
+};
+
+static struct liveupdate_flb pci_keep_flb = {
+	.ops		= &pci_keep_ops,
+	.compatible	= PCI_KEPT_FORMAT,
+};
+
+/**
+ * pci_liveupdate_register - Let files of a handler have devices kept.
+ * @fh: Registered handler; each of its files may be a device.
+ *
+ * Return: 0 or an errno of liveupdate_register_flb().
+ */
+int pci_liveupdate_register(struct liveupdate_file_handler *fh)
+{
+	return liveupdate_register_flb(fh, &pci_keep_flb);
+}
+EXPORT_SYMBOL_GPL(pci_liveupdate_register);
+
+/**
+ * pci_liveupdate_unregister - Undo pci_liveupdate_register().
+ * @fh: Handler; liveupdate_unregister_file_handler() does the same.
+ */
+void pci_liveupdate_unregister(struct liveupdate_file_handler *fh)
+{
+	liveupdate_unregister_flb(fh, &pci_keep_flb);
+}
+EXPORT_SYMBOL_GPL(pci_liveupdate_unregister);
+
+/* Before the first bus is scanned, which is done by subsys_initcall(). */
+static int __init pci_liveupdate_init(void)
+{
+	void *in;
+	int err = liveupdate_flb_get_incoming(&pci_keep_flb, &in);
+
+	if (!err)
+		liveupdate_flb_put_incoming(&pci_keep_flb);
+	else if (err == -EOPNOTSUPP)
+		pci_incoming_damaged = is_kho_boot();
+	else if (err != -ENOENT)
+		pci_incoming_damaged = true;
+	return 0;
+}
+arch_initcall_sync(pci_liveupdate_init);
