@@ -47,6 +47,7 @@ extern const struct scenario handler_scenarios[];
 extern const struct scenario driver_scenarios[];
 extern const struct scenario fault_scenarios[];
 extern const struct scenario map_scenarios[];
+extern const struct scenario pci_scenarios[];
 extern const struct scenario last_scenarios[];
 /* Only where every other kernel is one of mainline. */
 extern const struct scenario interop_scenarios[];

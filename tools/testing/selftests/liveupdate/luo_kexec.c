@@ -36,6 +36,7 @@ static const struct scenario *const tables[] = {
 	driver_scenarios,
 	fault_scenarios,
 	map_scenarios,
+	pci_scenarios,
 	interop_scenarios,
 	last_scenarios,
 };
