@@ -23,7 +23,7 @@ static struct luo_flb_ser *luo_flb_record_find(struct luo *luo, const char *name
 	struct luo_flb_page_ser *page = luo->flb_page;
 	u64 i;
 
-	for (i = page ? page->count : 0; i-- > 0;) {
+	for (i = luo->flb_records; i-- > 0;) {
 		if (!strncmp(page->flb[i].name, name, sizeof(page->flb[i].name)))
 			return &page->flb[i];
 	}
@@ -35,12 +35,12 @@ static struct luo_flb_ser *luo_flb_record_add(struct luo *luo, const char *name)
 	struct luo_flb_page_ser *page = luo->flb_page;
 	struct luo_flb_ser *record;
 
-	if (page->count == LUO_FLB_MAX)
+	if (luo->flb_records == LUO_FLB_MAX)
 		return NULL;
 
-	record = &page->flb[page->count];
+	record = &page->flb[luo->flb_records];
 	strscpy_pad(record->name, name);
-	page->count++;
+	page->count = ++luo->flb_records;
 	return record;
 }
 
@@ -48,11 +48,11 @@ static struct luo_flb_ser *luo_flb_record_add(struct luo *luo, const char *name)
 static void luo_flb_record_remove(struct luo *luo, struct luo_flb_ser *record)
 {
 	struct luo_flb_page_ser *page = luo->flb_page;
-	struct luo_flb_ser *last = &page->flb[page->count - 1];
+	struct luo_flb_ser *last = &page->flb[luo->flb_records - 1];
 
 	memmove(record, record + 1, (last - record) * sizeof(*record));
 	memset(last, 0, sizeof(*last));
-	page->count--;
+	page->count = --luo->flb_records;
 }
 
 /* ---- what came in ---- */
@@ -90,7 +90,8 @@ static void luo_flb_page_take_over(struct luo *luo)
 	if (luo_flb_page_valid(page) && luo_flb_page_is_ours(page))
 		luo->flb_page = luo->memory->claim(pa);
 	if (luo->flb_page) {
-		luo->flb_unread = luo->flb_page->count;
+		luo->flb_records = luo->flb_page->count;
+		luo->flb_unread = luo->flb_records;
 		/* Records are oldest first, and older than what comes now. */
 		luo->flb_seq = luo->flb_unread;
 		return;
@@ -278,10 +279,12 @@ static bool luo_flb_record_is_newer(const struct luo_flb *f, const struct luo_fl
 static void luo_flb_record_sink(struct luo *luo, u64 i)
 {
 	struct luo_flb_ser *records = luo->flb_page->flb;
-	const struct luo_flb *f = luo_flb_find(luo, records[i].name);
+	const struct luo_flb *f = luo_flb_find(luo, records[i].name), *other;
 
 	for (; i > luo->flb_unread; i--) {
-		if (!luo_flb_record_is_newer(luo_flb_find(luo, records[i - 1].name), f))
+		other = luo_flb_find(luo, records[i - 1].name);
+		/* A name was damaged meanwhile. */
+		if (!f || !other || !luo_flb_record_is_newer(other, f))
 			return;
 		swap(records[i - 1], records[i]);
 	}
@@ -299,6 +302,6 @@ void luo_flb_put_in_order(struct luo *luo)
 	u64 i;
 
 	guard(mutex)(&luo->flb_lock);
-	for (i = luo->flb_unread + 1; luo->flb_page && i < luo->flb_page->count; i++)
+	for (i = luo->flb_unread + 1; i < luo->flb_records; i++)
 		luo_flb_record_sink(luo, i);
 }

@@ -366,6 +366,8 @@ struct luo {
 	struct mutex flb_lock;
 	struct list_head flbs;
 	struct luo_flb_page_ser *flb_page;
+	/* What the page says is for the next kernel, and may be damaged. */
+	u64 flb_records;
 	bool flb_read;
 	/* Records of the page, from the first on, that are still to be read. */
 	u64 flb_unread;

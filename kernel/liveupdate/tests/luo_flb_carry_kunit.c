@@ -416,6 +416,25 @@ static void flb_goes_out_behind_what_it_needs(struct kunit *test)
 	luo_test_expect_log(t, "i.can_finish:2 h.can_finish:3 h.free:3 i.free:2 g.free f.free");
 }
 
+/* The page is for the next kernel, and whoever damages it does not stop this one. */
+static void page_damaged_meanwhile_does_not_stop_reboot(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	struct luo_test_handler *h = luo_test_handler(t, "h");
+	struct luo_flb_page_ser *page;
+
+	luo_test_flb(t, h, "f");
+	luo_test_flb(t, h, "g");
+	luo_test_preserve_new(t, luo_test_create(t, "s"), h, 1);
+	page = t->luo.flb_page;
+	page->flb[1].name[0] = 'x';
+	page->count = U64_MAX;
+	KUNIT_EXPECT_EQ(test, luo_freeze(&t->luo, true), 0);
+	page->flb[1].name[0] = 'g';
+	page->count = 2;
+	luo_test_expect_handed_over(t, "s{1:h} f=1 g=1");
+}
+
 /* What goes out anew is newer than what does not. */
 static void flb_that_only_goes_on_stands_before_those_that_are_new(struct kunit *test)
 {
@@ -732,6 +751,7 @@ static struct kunit_case luo_flb_carry_cases[] = {
 	KUNIT_CASE(orphans_alone_are_preserved_anew_in_order),
 	KUNIT_CASE(flb_that_can_not_be_carried_is_not_used_up),
 	KUNIT_CASE(flb_goes_out_behind_what_it_needs),
+	KUNIT_CASE(page_damaged_meanwhile_does_not_stop_reboot),
 	KUNIT_CASE(flb_that_only_goes_on_stands_before_those_that_are_new),
 	KUNIT_CASE(flb_stands_before_the_one_that_asked_for_it_in_carry),
 	KUNIT_CASE(flb_that_is_carried_stays_before_those_that_use_it),
