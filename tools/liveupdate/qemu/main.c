@@ -99,8 +99,8 @@ static int run(const struct options *options, const char *name)
 	int found = waits(name);
 
 	if (found > 0)
-		return fail("it came with an update: resume it, or luoctl finish " SESSION_PREFIX "%s",
-			    name);
+		return fail("it came with an update: resume it, or luoctl finish %s%s",
+			    SESSION_PREFIX, name);
 	return found ?: run_anew(options, name);
 }
 

@@ -73,6 +73,6 @@ int mark_check(const struct guest *guest)
 	if (len < 0)
 		return fail_errno(errno, "%s", path);
 	return strcmp(mark, guest->mark) ?
-	       fail("the guest was started anew since, and its disks are another's: luoctl finish %s gives up what the session has",
+	       fail("the guest was started anew since: luoctl finish %s gives its memory up",
 		    guest->session_name) : 0;
 }

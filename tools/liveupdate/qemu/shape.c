@@ -34,8 +34,9 @@ static int add(struct qmp *qmp, const char *command, json_t *arguments,
 
 	if (!rows)
 		return -1;
-	json_array_foreach(rows, i, row)
+	json_array_foreach(rows, i, row) {
 		*shape += digest_of(row, keys);
+	}
 	json_decref(rows);
 	return 0;
 }
