@@ -149,23 +149,6 @@ static void save_full(const struct scenario *s)
 	CHECK_OK(luo_preserve(session, fd, TOKEN));
 }
 
-/* With what lies in the lists of CPUs, where some huge pages find room, too. */
-static long long unused_memory(void)
-{
-	FILE *file = fopen("/proc/zoneinfo", "r");
-	long long pages, sum = 0;
-	char line[256];
-
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, " pages free %lld", &pages) == 1 ||
-		    sscanf(line, " count: %lld", &pages) == 1)
-			sum += pages;
-	}
-	if (file)
-		fclose(file);
-	return sum * 4096;
-}
-
 static void finish_unseen(const struct scenario *s)
 {
 	struct luo_pool before = luo_pool();
@@ -175,12 +158,12 @@ static void finish_unseen(const struct scenario *s)
 	CHECK_FD(session);
 	/* All that wait are asked for from now on, so none goes. */
 	CHECK_EQ(before.total, luo_pool_resize(before.total));
-	free = unused_memory();
+	free = luo_free_memory();
 	CHECK_OK(luo_finish(session));
 	check_pool(before.total, before.free + PAGES, before.reserved, 0);
 	CHECK_EQ(before.total - PAGES, luo_pool_resize(before.total - PAGES));
 	/* Others allocate, too, but hardly that much. */
-	CHECK_AT_LEAST(free + PAGES * HUGE / 2, unused_memory());
+	CHECK_AT_LEAST(free + PAGES * HUGE / 2, luo_free_memory());
 }
 
 /* Two kernels later. Nobody asked for a pool, and nobody else waits. */
