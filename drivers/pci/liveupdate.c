@@ -155,18 +155,15 @@ static bool pci_kept_has_room(struct pci_dev *dev)
 static void pci_keep(struct pci_dev *dev, const char *driver)
 {
 	struct pci_kept_dev_ser rec;
-	struct pci_dev *bridge;
 
 	lockdep_assert_held(&pci_keep_lock);
-	pci_kept_describe(dev, &rec);
-	strscpy_pad(rec.driver, driver);
-	pci_kept_add(pci_kept, &rec);
-	set_bit(PCI_DEV_KEPT, &dev->priv_flags);
-
-	for (bridge = pci_upstream_bridge(dev); bridge; bridge = pci_upstream_bridge(bridge)) {
-		pci_kept_describe(bridge, &rec);
+	for (; dev; dev = pci_upstream_bridge(dev)) {
+		pci_kept_describe(dev, &rec);
+		strscpy_pad(rec.driver, driver);
 		pci_kept_add(pci_kept, &rec);
-		set_bit(PCI_DEV_KEPT, &bridge->priv_flags);
+		set_bit(PCI_DEV_KEPT, &dev->priv_flags);
+		/* Bridges above have none to say. */
+		driver = "";
 	}
 }
 
@@ -174,8 +171,7 @@ static void pci_unkeep(struct pci_dev *dev)
 {
 	lockdep_assert_held(&pci_keep_lock);
 	for (; dev; dev = pci_upstream_bridge(dev)) {
-		pci_kept_remove(pci_kept, pci_kept_segment(dev), pci_dev_id(dev));
-		if (!pci_kept_find(pci_kept, pci_kept_segment(dev), pci_dev_id(dev)))
+		if (pci_kept_remove(pci_kept, pci_kept_segment(dev), pci_dev_id(dev)))
 			clear_bit(PCI_DEV_KEPT, &dev->priv_flags);
 	}
 }

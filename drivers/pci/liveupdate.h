@@ -69,7 +69,7 @@ static inline bool pci_kept_is_bridge(const struct pci_kept_dev_ser *rec)
 
 struct pci_kept_dev_ser *pci_kept_find(struct pci_kept_ser *ser, u32 segment, u16 bdf);
 void pci_kept_add(struct pci_kept_ser *ser, const struct pci_kept_dev_ser *rec);
-void pci_kept_remove(struct pci_kept_ser *ser, u32 segment, u16 bdf);
+bool pci_kept_remove(struct pci_kept_ser *ser, u32 segment, u16 bdf);
 bool pci_kept_valid(const struct pci_kept_ser *ser);
 bool pci_kept_is_behind(const struct pci_kept_dev_ser *rec,
 			const struct pci_kept_dev_ser *bridge);

@@ -61,18 +61,23 @@ void pci_kept_add(struct pci_kept_ser *ser, const struct pci_kept_dev_ser *rec)
  * @ser:     Records.
  * @segment: Segment of the device.
  * @bdf:     Its bus, device and function.
+ *
+ * Return: true if it has no record any more.
  */
-void pci_kept_remove(struct pci_kept_ser *ser, u32 segment, u16 bdf)
+bool pci_kept_remove(struct pci_kept_ser *ser, u32 segment, u16 bdf)
 {
 	struct pci_kept_dev_ser *rec = pci_kept_find(ser, segment, bdf);
 	struct pci_kept_dev_ser *last;
 
-	if (WARN_ON_ONCE(!rec) || --rec->users)
-		return;
+	if (WARN_ON_ONCE(!rec))
+		return true;
+	if (--rec->users)
+		return false;
 
 	last = &ser->devs[--ser->count];
 	*rec = *last;
 	memset(last, 0, sizeof(*last));
+	return true;
 }
 
 /* ---- what came in ---- */

@@ -258,6 +258,11 @@ static void make_bridge(struct pci_dev *dev)
 	dev->hdr_type = PCI_HEADER_TYPE_BRIDGE;
 }
 
+static void make_virtual(struct pci_dev *dev)
+{
+	dev->is_virtfn = 1;
+}
+
 static void use_ats(struct pci_dev *dev)
 {
 	dev->ats_enabled = 1;
@@ -294,6 +299,7 @@ struct refusal {
 
 static const struct refusal refusals[] = {
 	{ "bridge", make_bridge },
+	{ "virtual function", make_virtual },
 	{ "ATS", use_ats },
 	{ "PASID", use_pasid },
 	{ "PRI", use_pri },
@@ -312,14 +318,6 @@ static void device_of_a_kind_is_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pci_liveupdate_refuses(dev), -EOPNOTSUPP);
 }
 
-static void virtual_function_is_refused(struct kunit *test)
-{
-	struct pci_dev *dev = device_new(test);
-
-	dev->is_virtfn = 1;
-	KUNIT_EXPECT_EQ(test, pci_liveupdate_refuses(dev), -EOPNOTSUPP);
-}
-
 static struct kunit_case pci_kept_cases[] = {
 	KUNIT_CASE(bridge_stays_as_long_as_a_device_behind_it),
 	KUNIT_CASE(segments_are_told_apart),
@@ -332,7 +330,6 @@ static struct kunit_case pci_kept_cases[] = {
 	KUNIT_CASE(most_records_are_read),
 	KUNIT_CASE(ordinary_device_is_not_refused),
 	KUNIT_CASE_PARAM(device_of_a_kind_is_refused, refusal_gen_params),
-	KUNIT_CASE(virtual_function_is_refused),
 	{}
 };
 
