@@ -355,7 +355,7 @@ static int retrieve_late(void *arg)
 	luo_test_fail_alloc(owner->fail_alloc);
 	owner->session = luo_session_retrieve(owner->luo, "b");
 	luo_test_fail_alloc(0);
-	complete(&owner->done);
+	complete_all(&owner->done);
 	return 0;
 }
 
@@ -365,7 +365,7 @@ static int lock_late(void *arg)
 
 	allow_kernel_signal(SIGKILL);
 	driver->session = luo_session_lock_incoming(driver->luo, "b");
-	complete(&driver->done);
+	complete_all(&driver->done);
 	return 0;
 }
 
@@ -430,20 +430,17 @@ static void who_waits_for_a_session_can_be_killed(struct kunit *test)
 	struct luo_test *t = luo_test_of(test);
 	struct late owner = {}, driver = {};
 	struct liveupdate_session *s;
-	unsigned long left;
 
 	luo_test_hand_over_four(t);
 	s = find_b(t);
 	mutex_lock(&s->lock);
 	send_sig(SIGKILL, run_until_it_waits(test, retrieve_late, &owner, false), 1);
-	left = wait_for_completion_timeout(&owner.done, HZ);
+	wait_for_completion_timeout(&owner.done, HZ);
 	send_sig(SIGKILL, run_until_it_waits(test, lock_late, &driver, false), 1);
-	left = min(left, wait_for_completion_timeout(&driver.done, HZ));
+	wait_for_completion_timeout(&driver.done, HZ);
 	mutex_unlock(&s->lock);
-	if (!left) {
-		wait_for_completion(&owner.done);
-		wait_for_completion(&driver.done);
-	}
+	wait_for_completion(&owner.done);
+	wait_for_completion(&driver.done);
 	KUNIT_EXPECT_PTR_EQ(test, owner.session, ERR_PTR(-EINTR));
 	KUNIT_EXPECT_PTR_EQ(test, driver.session, ERR_PTR(-EINTR));
 	KUNIT_EXPECT_EQ(test, s->state, LUO_SESSION_INCOMING);
