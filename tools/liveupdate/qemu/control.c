@@ -18,8 +18,6 @@
 #define REQUEST_MS	2000
 #define REQUEST_LENGTH	32
 #define WAIT_MS		200
-/* A guest that is not saved has so long to go on, before that is tried again later. */
-#define UNDO_MS		10000
 
 int socket_address(const char *directory, const char *name, const char *what,
 		   struct sockaddr_un *address)
@@ -118,9 +116,7 @@ static int call_off(struct guest *guest)
 	char reason[512];
 
 	snprintf(reason, sizeof(reason), "%s", fail_message());
-	guest->limit = 0;
-	guest->limit = limit_in(guest, UNDO_MS);
-	if (guest_undo(guest))
+	if (guest_undo_soon(guest))
 		return fail("%s; nor does it go on: %s", reason, strdupa(fail_message()));
 	return fail("%s", reason);
 }

@@ -12,8 +12,6 @@
 
 /* What failed is tried again so soon. */
 #define RETRY_MS	2000
-/* Requests are served in between. */
-#define UNDO_MS		10000
 
 /* Whoever waits learns that the guest runs, a manager that it is in good hands. */
 static void tell_ready(struct guest *guest)
@@ -145,12 +143,7 @@ static bool is_due(const struct guest *guest, int64_t again)
 
 static int try_to_settle(struct guest *guest)
 {
-	int err;
-
-	guest->limit = guest->shared->phase == PHASE_SAVING ? limit_in(guest, UNDO_MS) : 0;
-	err = guest_settle(guest);
-	guest->limit = 0;
-	return err;
+	return guest->shared->phase == PHASE_SAVING ? guest_undo_soon(guest) : guest_settle(guest);
 }
 
 /* Returns 0 or -1 once there is nothing to be led. */

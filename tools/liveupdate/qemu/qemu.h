@@ -235,6 +235,8 @@ int guest_open_session(struct guest *guest);
 int guest_save_again(struct guest *guest);
 /* The guest of a save that failed goes on. */
 int guest_undo(struct guest *guest);
+/* Before requests are served again, or that is tried again later. */
+int guest_undo_soon(struct guest *guest);
 /* Let QEMU load what our files hold, end the session, and let it run. */
 int guest_load(struct guest *guest);
 /* Once no process has it open. */

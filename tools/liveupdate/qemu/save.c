@@ -15,6 +15,8 @@
 
 #include "qemu.h"
 
+#define UNDO_MS		10000
+
 int memfd_make(const char *name, unsigned int flags)
 {
 	int fd = memfd_create(name, flags | MFD_CLOEXEC);
@@ -241,4 +243,15 @@ int guest_undo(struct guest *guest)
 	/* No kernel is to resume what goes on here. */
 	guest_end_session(guest);
 	return err && qemu_runs(guest) ? err : guest_run_on(guest);
+}
+
+int guest_undo_soon(struct guest *guest)
+{
+	int err;
+
+	guest->limit = 0;
+	guest->limit = limit_in(guest, UNDO_MS);
+	err = guest_undo(guest);
+	guest->limit = 0;
+	return err;
 }
