@@ -8,6 +8,7 @@
  * starts, so they are freed some time later, or when memory runs out.
  */
 
+#include <linux/bug.h>
 #include <linux/cleanup.h>
 #include <linux/init.h>
 #include <linux/kmemleak.h>
@@ -24,7 +25,7 @@
 static DEFINE_MUTEX(kho_gaps_lock);
 static struct kho_span *kho_gaps;
 static unsigned long kho_gaps_nr;
-static unsigned long kho_gaps_room;
+static size_t kho_gaps_size;
 
 static void kho_gap_free(struct page *page, unsigned long nr)
 {
@@ -63,7 +64,6 @@ static unsigned long kho_gaps_free_all(void)
 /* Returns the number of pages that are free from now on. */
 static unsigned long kho_gaps_release(void)
 {
-	size_t size = kho_gaps_room * sizeof(*kho_gaps);
 	unsigned long freed;
 
 	guard(mutex)(&kho_gaps_lock);
@@ -71,8 +71,8 @@ static unsigned long kho_gaps_release(void)
 		return 0;
 
 	freed = kho_gaps_free_all();
-	kmemleak_free_part_phys(__pa(kho_gaps), size);
-	free_reserved_area(kho_gaps, (void *)kho_gaps + PAGE_ALIGN(size), -1, NULL);
+	kmemleak_free_part_phys(__pa(kho_gaps), kho_gaps_size);
+	free_reserved_area(kho_gaps, (void *)kho_gaps + kho_gaps_size, -1, NULL);
 	kho_gaps = NULL;
 	return freed;
 }
@@ -94,7 +94,7 @@ static struct notifier_block kho_gaps_oom_nb = { .notifier_call = kho_gaps_oom }
 
 /**
  * kho_gaps_keep - remember memory that nobody has
- * @gaps: page-aligned array from memblock, given away; pages in it are set up
+ * @gaps: array of whole pages from memblock, given away; pages in it are set up
  *	and reserved
  * @nr: number of gaps
  * @room: number of gaps that the array has room for
@@ -102,9 +102,15 @@ static struct notifier_block kho_gaps_oom_nb = { .notifier_call = kho_gaps_oom }
 void __init kho_gaps_keep(struct kho_span *gaps, unsigned long nr,
 			  unsigned long room)
 {
+	const size_t size = room * sizeof(*gaps);
+
+	/* Its pages are freed one day, with whatever else there is in them. */
+	if (WARN_ON_ONCE(!PAGE_ALIGNED(size)))
+		return;
+
 	kho_gaps = gaps;
 	kho_gaps_nr = nr;
-	kho_gaps_room = room;
+	kho_gaps_size = size;
 }
 
 static int __init kho_gaps_init(void)

@@ -210,14 +210,16 @@ void *__init kho_alloc_array(unsigned long nr, size_t size)
 	return memblock_alloc_raw(array_size(nr, size), PAGE_SIZE);
 }
 
-/* Without, all gaps are freed at once. */
+/* Without, all gaps are freed at once. Whole pages: see kho_gaps_keep(). */
 static void __init kho_alloc_gaps(struct kho_reader *r)
 {
-	r->gaps = kho_alloc_array(r->max_ranges, sizeof(*r->gaps));
+	unsigned long max = round_up(r->max_ranges, PAGE_SIZE / sizeof(*r->gaps));
+
+	r->gaps = kho_alloc_array(max, sizeof(*r->gaps));
 	if (!r->gaps)
 		return;
 
-	r->max_gaps = r->max_ranges;
+	r->max_gaps = max;
 	r->max_withheld = PHYS_PFN(memblock_phys_mem_size()) / KHO_WITHHELD_PART;
 }
 

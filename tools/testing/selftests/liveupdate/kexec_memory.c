@@ -502,6 +502,8 @@ static void check_written(const struct scenario *s)
 /* ---- small gaps between preserved pages ---- */
 
 #define GAP_PAGES	8192
+#define WHOLE_FILE	(64 * MIB)
+#define LAZY		"/sys/kernel/debug/kho/in/lazy_pageblocks"
 
 /* Page frames of a file, in its order. */
 static void read_frames(int fd, __u64 frames[GAP_PAGES])
@@ -563,6 +565,9 @@ static void save_scattered(const struct scenario *s)
 	CHECK_FD(list);
 	CHECK_EQ(len, pwrite(list, gaps, len, 0));
 	CHECK_OK(luo_preserve(session, list, 2));
+	fd = luo_filled_memfd(WHOLE_FILE, 3);
+	CHECK_FD(fd);
+	CHECK_OK(luo_preserve(session, fd, 3));
 }
 
 /*
@@ -592,6 +597,18 @@ static void return_pages_at_hand(void)
 	CHECK_OK(luo_write("/proc/sys/vm/percpu_pagelist_high_fraction", "0"));
 }
 
+/* Single pages that were freed get another owner, who clears them. */
+static void use_free_pages(void)
+{
+	void *map = mmap(NULL, 256 * MIB, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(map != MAP_FAILED);
+	CHECK_OK(madvise(map, 256 * MIB, MADV_NOHUGEPAGE));
+	CHECK_OK(madvise(map, 256 * MIB, MADV_POPULATE_WRITE));
+	munmap(map, 256 * MIB);
+}
+
 /* How many page frames are neither free nor in use for anything. */
 static int count_withheld(const __u64 *frames, int nr)
 {
@@ -609,10 +626,11 @@ static int count_withheld(const __u64 *frames, int nr)
 
 static void check_gaps_are_freed(const struct scenario *s)
 {
-	int session = incoming(s), list, nr, tries = 300;
+	int session = incoming(s), list, fd, nr, tries = 300;
 	static __u64 gaps[GAP_PAGES];
 
 	CHECK_FD(session);
+	CHECK_AT_LEAST(1, luo_read_number(LAZY));
 	list = luo_retrieve_fd(session, 2);
 	CHECK_FD(list);
 	nr = luo_size(list) / sizeof(*gaps);
@@ -623,6 +641,12 @@ static void check_gaps_are_freed(const struct scenario *s)
 		return_pages_at_hand();
 	} while (count_withheld(gaps, nr) > nr / 10 && --tries);
 	CHECK_AT_LEAST(1, tries);
+
+	/* The list of the gaps is freed along with them, and nothing else. */
+	use_free_pages();
+	fd = luo_retrieve_fd(session, 3);
+	CHECK_FD(fd);
+	CHECK_OK(luo_verify(fd, 0, WHOLE_FILE, 3));
 	CHECK_OK(luo_finish(session));
 }
 
