@@ -38,7 +38,7 @@ static void keep(struct guest *guest, int from)
 	wait_for_leader(guest, from);
 	if (!lead(guest))
 		_exit(EXIT_DONE);
-	complain(guest->name);
+	complain(NULL, guest->name);
 	_exit(EXIT_FAILED);
 }
 

@@ -45,7 +45,7 @@ static void keep(struct guest *guest)
 	if (guest->shared->phase == PHASE_RUNNING)
 		keeper_dismiss(guest);
 	else if (!guest->keeper && keeper_start(guest))
-		complain(guest->name);
+		complain(NULL, guest->name);
 }
 
 /* Children that ended. A keeper is replaced where one is needed. */
@@ -163,7 +163,7 @@ static int serve(struct guest *guest)
 			/* The kernel has it. */
 			if (guest->incoming && !shared->ended)
 				return -1;
-			complain(guest->name);
+			complain(NULL, guest->name);
 			again = limit_in(guest, RETRY_MS);
 		}
 		if (shared->phase == PHASE_RUNNING && !qemu_runs(guest))

@@ -117,14 +117,6 @@ static int resume_one(const struct options *options, const char *name, int ready
 	return lead(&guest);
 }
 
-static void report(const char *verb, const char *name)
-{
-	char shown[ESCAPED(512)];
-
-	fprintf(stderr, "luo-qemu: %s: %s%s%s\n", verb, name ?: "", name ? ": " : "",
-		escape(shown, sizeof(shown), fail_message(), 512));
-}
-
 /* In a process of its own, which serves the guest. Returns what tells when that runs. */
 static int resume_apart(const struct options *options, const char *name)
 {
@@ -141,7 +133,7 @@ static int resume_apart(const struct options *options, const char *name)
 		close(ends[0]);
 		if (!resume_one(options, name, ends[1]))
 			_exit(EXIT_DONE);
-		report("resume", name);
+		complain("resume", name);
 		_exit(EXIT_FAILED);
 	}
 	close(ends[1]);
@@ -231,7 +223,7 @@ static int ask_all(const struct options *options, const char *verb)
 	for (name = names; *name; name++) {
 		if (!control_ask(options->directory, *name, verb))
 			continue;
-		report(verb, *name);
+		complain(verb, *name);
 		err = fail("not all guests could");
 	}
 	free_names(names);
@@ -272,10 +264,10 @@ static int save_all(const struct options *options)
 	for (name = names; *name && !err; name++)
 		err = save_one(options, *name);
 	if (err) {
-		report("save", *--name);
+		complain("save", *--name);
 		while (name-- != names) {
 			if (control_ask(options->directory, *name, "cancel"))
-				report("cancel", *name);
+				complain("cancel", *name);
 		}
 		err = fail("no guest is saved");
 	}
@@ -409,7 +401,7 @@ static int finish(const struct verb *verb, const struct options *options, const 
 {
 	if (!verb->run(options, name) && flush_output())
 		return EXIT_DONE;
-	report(verb->name, name);
+	complain(verb->name, name);
 	return EXIT_FAILED;
 }
 

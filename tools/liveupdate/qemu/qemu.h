@@ -117,8 +117,8 @@ struct guest {
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int fail_errno(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *fail_message(void);
-/* On stderr. */
-void complain(const char *name);
+/* On stderr. Verb or name may be NULL. */
+void complain(const char *verb, const char *name);
 
 /* ---- limit.c ---- */
 

@@ -37,10 +37,11 @@ const char *fail_message(void)
 	return message;
 }
 
-void complain(const char *name)
+void complain(const char *verb, const char *name)
 {
 	char shown[ESCAPED(sizeof(message))];
 
-	fprintf(stderr, "luo-qemu: %s: %s\n", name,
+	fprintf(stderr, "luo-qemu: %s%s%s%s%s\n", verb ?: "", verb ? ": " : "",
+		name ?: "", name ? ": " : "",
 		escape(shown, sizeof(shown), message, sizeof(message)));
 }

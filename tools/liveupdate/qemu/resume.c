@@ -126,7 +126,7 @@ int guest_end_session(struct guest *guest)
 	close(guest->session);
 	guest->session = -1;
 	if (!guest->incoming && keeper_renew(guest))
-		complain(guest->name);
+		complain(NULL, guest->name);
 	guest->incoming = false;
 	return 0;
 }
