@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <poll.h>
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
+#include "libliveupdate.h"
+
+#define TRY_MS		20
 
 static int usage_remedy(const char *what, const char *culprit, const char *remedy)
 {
@@ -84,6 +88,18 @@ bool flush_output(void)
 	/* The errno of a write that failed earlier is gone. */
 	errno = EIO;
 	return !ferror(stdout);
+}
+
+int open_in_turn(int ms)
+{
+	int dev;
+
+	for (;; ms -= TRY_MS) {
+		dev = liveupdate_open();
+		if (dev != -EBUSY || ms <= 0)
+			return dev;
+		poll(NULL, 0, TRY_MS);
+	}
 }
 
 const char *device_error(int err)

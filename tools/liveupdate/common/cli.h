@@ -41,7 +41,12 @@ char *escape(char *to, size_t size, const char *from, size_t max);
 /* Whether stdout took all that was printed; if not errno is set. */
 bool flush_output(void);
 
-/* Why liveupdate_open() failed, and what can be done. */
+/*
+ * liveupdate_open(), in turn with others: they have the device as long as a call or
+ * two take. Gives up with -EBUSY after so many milliseconds.
+ */
+int open_in_turn(int ms);
+/* Why it failed, and what can be done. */
 const char *device_error(int err);
 
 #endif /* CLI_H */

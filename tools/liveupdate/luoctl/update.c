@@ -20,6 +20,9 @@
 #define JUMPER		"/usr/lib/systemd/systemd-shutdown"
 #define SAVER		"/usr/lib/systemd/system-shutdown/luo-qemu.shutdown"
 
+/* Agents of guests have the device for a moment each. */
+#define TURN_MS		2000
+
 #define NO_LIVE_UPDATE	"would be started without kho=on liveupdate=on: " \
 			"put them into --command-line=, or give --reuse-cmdline"
 
@@ -157,7 +160,7 @@ static void check_session(const struct context *ctx, const struct liveupdate_ses
 
 static int check_sessions(struct context *ctx)
 {
-	int status = EXIT_DONE, dev = liveupdate_open(), count;
+	int status = EXIT_DONE, dev = open_in_turn(TURN_MS), count;
 
 	if (dev < 0)
 		return fail_device(ctx, dev);

@@ -2,32 +2,18 @@
 /* The device, which agents have in turn. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "qemu.h"
 
 #define ENTRIES		64
-/* Others have it as long as a call or two take; a machine may start many guests. */
+/* A machine may start many guests. */
 #define TURN_MS		20000
-#define TRY_MS		20
-
-static int open_in_turn(void)
-{
-	int dev, waited;
-
-	for (waited = 0; ; waited += TRY_MS) {
-		dev = liveupdate_open();
-		if (dev != -EBUSY || waited >= TURN_MS)
-			return dev;
-		poll(NULL, 0, TRY_MS);
-	}
-}
 
 int device_open(void)
 {
-	int dev = open_in_turn();
+	int dev = open_in_turn(TURN_MS);
 
 	return dev >= 0 ? dev : fail("%s: %s", LIVEUPDATE_DEVICE, device_error(dev));
 }
@@ -59,7 +45,7 @@ static int find_session(int dev, const char *name)
 
 int device_has_session(const char *name)
 {
-	int dev = open_in_turn(), found;
+	int dev = open_in_turn(TURN_MS), found;
 
 	/* Without live update nothing waits. */
 	if (dev == -ENOENT || dev == -ENXIO || dev == -ENODEV)

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <libliveupdate.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -22,11 +23,14 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static int (*real_open)(const char *path, int flags, ...);
 static int (*real_ioctl)(int fd, unsigned long command, ...);
+static int (*real_connect)(int fd, const struct sockaddr *address, socklen_t length);
+static int (*real_stat)(const char *path, struct stat *st);
 static pid_t (*real_fork)(void);
 
 static __attribute__((constructor)) void find_real(void)
@@ -34,6 +38,8 @@ static __attribute__((constructor)) void find_real(void)
 	real_open = dlsym(RTLD_NEXT, "open");
 	real_ioctl = dlsym(RTLD_NEXT, "ioctl");
 	real_fork = dlsym(RTLD_NEXT, "fork");
+	real_connect = dlsym(RTLD_NEXT, "connect");
+	real_stat = dlsym(RTLD_NEXT, "stat");
 }
 
 static int answer(int err)
@@ -114,6 +120,8 @@ static uint32_t list_way(struct liveupdate_session_entry *entries, uint32_t max,
 			continue;
 		memset(&entries[count], 0, sizeof(*entries));
 		entries[count].state = outgoing ? LIVEUPDATE_SESSION_STATE_OUTGOING :
+				       is_held(path, entry->d_name) ?
+				       LIVEUPDATE_SESSION_STATE_RETRIEVED :
 				       LIVEUPDATE_SESSION_STATE_INCOMING;
 		strncpy((char *)entries[count++].name, entry->d_name,
 			LIVEUPDATE_SESSION_NAME_LENGTH - 1);
@@ -312,6 +320,26 @@ int open(const char *path, int flags, ...)
 	if (!strcmp(path, LIVEUPDATE_DEVICE))
 		return real_open(getenv("FAKE_LIVEUPDATE"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return real_open(path, flags, mode);
+}
+
+/* Who has the device is who has this one, which hardly anybody has. */
+int stat(const char *path, struct stat *st)
+{
+	/* Libraries call it before this one is there. */
+	if (!real_stat)
+		find_real();
+	return real_stat(strcmp(path, LIVEUPDATE_DEVICE) ? path : "/dev/full", st);
+}
+
+/* FAKE_HANGS_UP: the other side does, before anything is sent to it. */
+int connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	struct pollfd hangup = { .fd = fd };
+	int err = real_connect(fd, address, length);
+
+	if (!err && getenv("FAKE_HANGS_UP"))
+		poll(&hangup, 1, -1);
+	return err;
 }
 
 /* FAKE_FORKS=N: there are no more processes than that. */
