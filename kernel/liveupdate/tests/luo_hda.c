@@ -9,7 +9,11 @@
  * filled with something else then; it is not told from what was written once more
  * when the stream is around after 262 s.
  *
- * read() gives struct luo_hda_state.
+ * read() gives struct luo_hda_state. A file that is open when its device goes is of
+ * no use any more, and a live update with it fails.
+ *
+ * A place written to the parameter unplug takes that device out, as a controller of
+ * its slot does.
  *
  * The driver luo_hda_other takes such devices, too, but for the other to be first.
  */
@@ -23,6 +27,7 @@
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/kexec_handover.h>
+#include <linux/kref.h>
 #include <linux/liveupdate.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -102,18 +107,24 @@ struct luo_hda_state {
 	__u32 since_frozen;
 };
 
+/* Guards each of them, and their list. */
+static DEFINE_MUTEX(hdas_lock);
+
 struct hda {
 	struct list_head node;
+	/* The driver, and each open file. */
+	struct kref users;
+	/* NULL once the driver is gone. */
 	struct pci_dev *pci;
 	void __iomem *regs;
-	/* NULL while the device came in. */
+	/* NULL while the device came in, and once the driver is gone. */
 	struct hda_page *page;
 	u8 *ring;
+	bool preserved;
 	struct miscdevice misc;
 	char name[32];
 };
 
-static DEFINE_MUTEX(hdas_lock);
 static LIST_HEAD(hdas);
 
 static int hda_command(struct hda *hda, u32 verb)
@@ -175,7 +186,11 @@ static void hda_free_memory(struct hda *hda)
 
 static void hda_stop(struct hda *hda)
 {
-	writel(0, hda->regs + HDA_STREAM_CTL);
+	/*
+	 * QEMU tells the codec of that tag. One that is not told waits for its stream,
+	 * and all others that are fed by the same audiodev with it.
+	 */
+	writel(HDA_STREAM_TAG(HDA_TAG), hda->regs + HDA_STREAM_CTL);
 	pci_clear_master(hda->pci);
 	hda_free_memory(hda);
 }
@@ -213,14 +228,46 @@ static u32 hda_longest_gap(const struct hda *hda, u32 length)
 	return gap;
 }
 
+static struct hda *hda_of(const struct file *file)
+{
+	return container_of(file->private_data, struct hda, misc);
+}
+
+static void hda_free(struct kref *users)
+{
+	kfree(container_of(users, struct hda, users));
+}
+
+static int hda_open(struct inode *inode, struct file *file)
+{
+	kref_get(&hda_of(file)->users);
+	return 0;
+}
+
+static int hda_release(struct inode *inode, struct file *file)
+{
+	kref_put(&hda_of(file)->users, hda_free);
+	return 0;
+}
+
+static int hda_check(const struct hda *hda)
+{
+	lockdep_assert_held(&hdas_lock);
+	if (!hda->pci)
+		return -ENODEV;
+	return hda->page ? 0 : -EBUSY;
+}
+
 static ssize_t hda_read(struct file *file, char __user *buf, size_t len, loff_t *pos)
 {
-	struct hda *hda = container_of(file->private_data, struct hda, misc);
+	struct hda *hda = hda_of(file);
 	struct luo_hda_state state = {};
+	int err;
 
 	guard(mutex)(&hdas_lock);
-	if (!hda->page)
-		return -EBUSY;
+	err = hda_check(hda);
+	if (err)
+		return err;
 
 	state.position = readl(hda->regs + HDA_STREAM_POSITION);
 	state.position_written = le32_to_cpu(READ_ONCE(hda->page->position));
@@ -234,8 +281,10 @@ static ssize_t hda_read(struct file *file, char __user *buf, size_t len, loff_t 
 }
 
 static const struct file_operations hda_fops = {
-	.owner	= THIS_MODULE,
-	.read	= hda_read,
+	.owner		= THIS_MODULE,
+	.open		= hda_open,
+	.release	= hda_release,
+	.read		= hda_read,
 };
 
 /* ---- live update ---- */
@@ -272,14 +321,11 @@ static void hda_describe(struct hda *hda, const struct liveupdate_file_op_args *
 
 static int hda_preserve(struct liveupdate_file_op_args *args)
 {
-	struct hda *hda = container_of(args->file->private_data, struct hda, misc);
+	struct hda *hda = hda_of(args->file);
 	int err;
 
 	guard(mutex)(&hdas_lock);
-	if (!hda->page)
-		return -EBUSY;
-
-	err = pci_liveupdate_preserve(hda->pci);
+	err = hda_check(hda) ?: pci_liveupdate_preserve(hda->pci);
 	if (err)
 		return err;
 
@@ -289,28 +335,47 @@ static int hda_preserve(struct liveupdate_file_op_args *args)
 		return err;
 	}
 	hda_describe(hda, args);
+	hda->preserved = true;
 	args->serialized_data = virt_to_phys(hda->page);
 	args->preserved_bytes = RING_SIZE + PAGE_SIZE;
 	return 0;
 }
 
-static void hda_unpreserve(struct liveupdate_file_op_args *args)
+/* If that was not done before, when the device went. */
+static void hda_let_go(struct hda *hda)
 {
-	struct hda *hda = container_of(args->file->private_data, struct hda, misc);
+	lockdep_assert_held(&hdas_lock);
+	if (!hda->preserved)
+		return;
 
-	guard(mutex)(&hdas_lock);
+	hda->preserved = false;
 	kho_unpreserve_folio(virt_to_folio(hda->page));
 	kho_unpreserve_folio(virt_to_folio(hda->ring));
 	pci_liveupdate_unpreserve(hda->pci);
 }
 
-/* What the device writes meanwhile is not judged. */
+static void hda_unpreserve(struct liveupdate_file_op_args *args)
+{
+	guard(mutex)(&hdas_lock);
+	hda_let_go(hda_of(args->file));
+}
+
+/*
+ * What the device writes meanwhile is not judged. One that was pulled out without a
+ * word says that it is at ~0; the next kernel will miss it.
+ */
 static int hda_freeze(struct liveupdate_file_op_args *args)
 {
-	struct hda *hda = container_of(args->file->private_data, struct hda, misc);
+	struct hda *hda = hda_of(args->file);
+	u32 position;
+
+	guard(mutex)(&hdas_lock);
+	if (!hda->preserved)
+		return -ENODEV;
 
 	memset(hda->ring, NOT_WRITTEN, RING_SIZE);
-	hda->page->frozen_at = readl(hda->regs + HDA_STREAM_POSITION);
+	position = readl(hda->regs + HDA_STREAM_POSITION);
+	hda->page->frozen_at = position < RING_SIZE ? position : 0;
 	hda->page->was_frozen = 1;
 	return 0;
 }
@@ -339,12 +404,11 @@ static struct hda *hda_find(const struct hda_page *page)
 	return NULL;
 }
 
+/* Not EBADMSG: finish may still have something to free. */
 static int hda_take_over(struct hda *hda, struct hda_page *page)
 {
-	int err = pci_liveupdate_retrieve(hda->pci);
-
-	if (err)
-		return -EBADMSG;
+	if (pci_liveupdate_retrieve(hda->pci))
+		return -ENODEV;
 
 	kho_restore_folio(page->ring);
 	kho_restore_folio(virt_to_phys(page));
@@ -372,6 +436,7 @@ static int hda_retrieve(struct liveupdate_file_op_args *args)
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 
+	kref_get(&hda->users);
 	err = hda_take_over(hda, page);
 	if (err)
 		fput(file);
@@ -469,6 +534,7 @@ static int hda_probe(struct pci_dev *pci, const struct pci_device_id *id)
 	if (!hda)
 		return -ENOMEM;
 
+	kref_init(&hda->users);
 	hda->pci = pci;
 	err = hda_enable(hda);
 	if (err) {
@@ -485,16 +551,19 @@ static int hda_probe(struct pci_dev *pci, const struct pci_device_id *id)
 	return 0;
 }
 
-/* Nobody unbinds it while the file is open: it is for tests. */
+/* A file that is preserved stays so, but there is nothing to hand over. */
 static void hda_remove(struct pci_dev *pci)
 {
 	struct hda *hda = pci_get_drvdata(pci);
 
 	misc_deregister(&hda->misc);
-	scoped_guard(mutex, &hdas_lock)
+	scoped_guard(mutex, &hdas_lock) {
 		list_del(&hda->node);
-	hda_disable(hda);
-	kfree(hda);
+		hda_let_go(hda);
+		hda_disable(hda);
+		hda->pci = NULL;
+	}
+	kref_put(&hda->users, hda_free);
 }
 
 static const struct pci_device_id hda_ids[] = {
@@ -519,6 +588,30 @@ static struct pci_driver hda_other_driver = {
 	.id_table	= hda_ids,
 	.probe		= hda_other_probe,
 };
+
+static int hda_unplug(const char *place, const struct kernel_param *param)
+{
+	unsigned int segment, bus, slot, function;
+	struct pci_dev *pci;
+
+	if (sscanf(place, "%x:%x:%x.%x", &segment, &bus, &slot, &function) != 4)
+		return -EINVAL;
+
+	pci = pci_get_domain_bus_and_slot(segment, bus, PCI_DEVFN(slot, function));
+	if (!pci)
+		return -ENODEV;
+
+	pci_stop_and_remove_bus_device_locked(pci);
+	pci_dev_put(pci);
+	return 0;
+}
+
+static const struct kernel_param_ops hda_unplug_ops = {
+	.set	= hda_unplug,
+};
+
+module_param_cb(unplug, &hda_unplug_ops, NULL, 0200);
+MODULE_PARM_DESC(unplug, "Place of a device to take out, as 0000:01:00.0");
 
 static int __init luo_hda_init(void)
 {
