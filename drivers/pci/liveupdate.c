@@ -77,12 +77,11 @@ static bool pci_is_bus_master(struct pci_dev *dev)
 /* What it had begun is in memory when this returns. */
 static void pci_stop_dma(struct pci_dev *dev, const char *why)
 {
-	if (!pci_is_bus_master(dev))
-		return;
-
-	pci_clear_master(dev);
-	pci_is_bus_master(dev);
-	pci_wait_for_pending_transaction(dev);
+	if (pci_is_bus_master(dev)) {
+		pci_clear_master(dev);
+		pci_is_bus_master(dev);
+		pci_wait_for_pending_transaction(dev);
+	}
 	pci_warn(dev, "live update: %s: bus master is off\n", why);
 }
 
@@ -346,7 +345,8 @@ void pci_liveupdate_scanned(struct pci_dev *pdev)
 	guard(mutex)(&pci_keep_lock);
 	dev = pci_incoming_of(pdev);
 	if (!dev || dev->state != PCI_AWAITED) {
-		if (pci_incoming_damaged && pdev->hdr_type == PCI_HEADER_TYPE_NORMAL)
+		if (pci_incoming_damaged && pdev->hdr_type == PCI_HEADER_TYPE_NORMAL &&
+		    pci_is_bus_master(pdev))
 			pci_stop_dma(pdev, "at work without a record");
 		return;
 	}
@@ -378,14 +378,14 @@ void pci_liveupdate_removed(struct pci_dev *pdev)
 		return;
 
 	guard(mutex)(&pci_keep_lock);
-	pci_warn(pdev, "live update: removed while it was kept\n");
-	if (pci_dev_is_kept(pdev))
+	if (pci_dev_is_kept(pdev)) {
+		pci_warn(pdev, "live update: removed while it was kept\n");
 		pci_unkeep(pdev);
-	if (!test_and_clear_bit(PCI_DEV_CAME_IN, &pdev->priv_flags))
-		return;
-	dev = pci_incoming_of(pdev);
-	if (!WARN_ON_ONCE(!dev))
-		pci_incoming_release(dev);
+	}
+	dev = pci_dev_came_in(pdev) ? pci_incoming_of(pdev) : NULL;
+	/* It may still be there, and nobody will know of it any more. */
+	if (dev)
+		pci_incoming_give_up(dev, pdev, "removed");
 }
 
 /**
@@ -479,12 +479,12 @@ static void pci_incoming_finish(struct pci_incoming_dev *dev)
 		return;
 
 	pdev = pci_incoming_get(dev);
-	if (pdev)
+	if (pdev) {
 		pci_incoming_give_up(dev, pdev, "nobody took it over");
-	else
-		pr_warn("%04x:%02x:%02x.%d was kept, and is not there\n", dev->rec.segment,
-			PCI_BUS_NUM(dev->rec.bdf), PCI_SLOT(dev->rec.bdf),
-			PCI_FUNC(dev->rec.bdf));
+	} else {
+		pci_kept_warn(dev->rec.segment, dev->rec.bdf, "was kept, and is not there");
+		pci_incoming_release(dev);
+	}
 	pci_dev_put(pdev);
 }
 
@@ -505,8 +505,11 @@ int pci_liveupdate_finish(u32 segment, u16 bdf)
 
 	guard(mutex)(&pci_keep_lock);
 	dev = pci_incoming ? pci_incoming_find(pci_incoming, segment, bdf) : NULL;
-	if (!dev || pci_kept_is_bridge(&dev->rec))
+	if (!dev || pci_kept_is_bridge(&dev->rec)) {
+		pci_kept_warn(segment, bdf,
+			      "nothing is known of it: what it may write to stays reserved");
 		return -ENOENT;
+	}
 
 	pci_incoming_finish(dev);
 	return 0;

@@ -67,6 +67,7 @@ static inline bool pci_kept_is_bridge(const struct pci_kept_dev_ser *rec)
 	return rec->flags & PCI_KEPT_BRIDGE;
 }
 
+void pci_kept_warn(u32 segment, u16 bdf, const char *what);
 struct pci_kept_dev_ser *pci_kept_find(struct pci_kept_ser *ser, u32 segment, u16 bdf);
 void pci_kept_add(struct pci_kept_ser *ser, const struct pci_kept_dev_ser *rec);
 bool pci_kept_remove(struct pci_kept_ser *ser, u32 segment, u16 bdf);

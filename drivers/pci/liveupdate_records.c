@@ -17,6 +17,18 @@
 
 #include "liveupdate.h"
 
+/**
+ * pci_kept_warn - Warn of a device that need not be there.
+ * @segment: Segment of the device.
+ * @bdf:     Its bus, device and function.
+ * @what:    What is wrong.
+ */
+void pci_kept_warn(u32 segment, u16 bdf, const char *what)
+{
+	pr_warn("%04x:%02x:%02x.%d: %s\n", segment, PCI_BUS_NUM(bdf), PCI_SLOT(bdf),
+		PCI_FUNC(bdf), what);
+}
+
 /* ---- what goes out ---- */
 
 /**
@@ -148,8 +160,7 @@ static int pci_incoming_compare(const void *a, const void *b)
 static void pci_incoming_condemn(struct pci_incoming *in,
 				 const struct pci_kept_dev_ser *rec)
 {
-	pr_warn("record of %04x:%02x:%02x.%d is damaged\n", rec->segment,
-		PCI_BUS_NUM(rec->bdf), PCI_SLOT(rec->bdf), PCI_FUNC(rec->bdf));
+	pci_kept_warn(rec->segment, rec->bdf, "its record is damaged");
 	in->damaged++;
 }
 
@@ -169,7 +180,10 @@ static void pci_incoming_drop_twins(struct pci_incoming *in)
 	in->count = n;
 }
 
-/* Where one is missing, nothing is known of what it is about. */
+/*
+ * Where one is missing, nothing is known of what it is about. A bridge of which no
+ * user is left is one like any other.
+ */
 static void pci_incoming_count_users(struct pci_incoming *in)
 {
 	struct pci_incoming_dev *bridge, *dev, *end = in->devs + in->count;
@@ -180,6 +194,8 @@ static void pci_incoming_count_users(struct pci_incoming *in)
 					 pci_kept_is_behind(&dev->rec, &bridge->rec);
 		if (pci_kept_is_bridge(&bridge->rec) && bridge->users != bridge->rec.users)
 			pci_incoming_condemn(in, &bridge->rec);
+		if (pci_kept_is_bridge(&bridge->rec) && !bridge->users)
+			bridge->state = PCI_RELEASED;
 	}
 }
 

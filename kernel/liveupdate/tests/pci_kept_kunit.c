@@ -180,6 +180,23 @@ static void damaged_record_is_not_believed(struct kunit *test)
 	kvfree(in);
 }
 
+static void bridge_to_nothing_known_is_released(struct kunit *test)
+{
+	struct pci_kept_ser *ser = kept_new(test);
+	struct pci_incoming *in;
+
+	pci_kept_find(ser, 0, DEVICE)->reserved = 1;
+	in = incoming_of(test, ser);
+	KUNIT_EXPECT_EQ(test, pci_incoming_find(in, 0, BRIDGE)->state, PCI_AWAITED);
+	kvfree(in);
+
+	pci_kept_find(ser, 0, OTHER)->reserved = 1;
+	in = incoming_of(test, ser);
+	KUNIT_EXPECT_EQ(test, pci_incoming_find(in, 0, BRIDGE)->state, PCI_RELEASED);
+	KUNIT_EXPECT_EQ(test, in->damaged, 3);
+	kvfree(in);
+}
+
 static void driver_without_end_is_not_believed(struct kunit *test)
 {
 	struct pci_kept_ser *ser = kept_new(test);
@@ -324,6 +341,7 @@ static struct kunit_case pci_kept_cases[] = {
 	KUNIT_CASE(what_was_kept_comes_in),
 	KUNIT_CASE(block_with_a_wrong_head_is_not_read),
 	KUNIT_CASE_PARAM(damaged_record_is_not_believed, damage_gen_params),
+	KUNIT_CASE(bridge_to_nothing_known_is_released),
 	KUNIT_CASE(driver_without_end_is_not_believed),
 	KUNIT_CASE(device_that_is_not_there_is_not_believed),
 	KUNIT_CASE(records_of_one_place_are_all_dropped),
