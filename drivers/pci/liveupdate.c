@@ -249,6 +249,23 @@ void pci_liveupdate_unpreserve(struct pci_dev *dev)
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_unpreserve);
 
+/**
+ * pci_liveupdate_leave - Note how what is kept is left for the next kernel.
+ * @dev: Device or bridge that is kept.
+ *
+ * One that is stopped by a kernel in between, which does not know what to do with
+ * it, is not what was kept.
+ */
+void pci_liveupdate_leave(struct pci_dev *dev)
+{
+	struct pci_kept_dev_ser *rec;
+
+	guard(mutex)(&pci_keep_lock);
+	rec = pci_kept ? pci_kept_find(pci_kept, pci_kept_segment(dev), pci_dev_id(dev)) : NULL;
+	if (rec && pci_is_bus_master(dev))
+		rec->flags |= PCI_KEPT_BUS_MASTER;
+}
+
 /* ---- what came in ---- */
 
 /* What came in is a certain device, not one that was put into its place. */
@@ -307,6 +324,7 @@ static bool pci_incoming_fits(const struct pci_incoming_dev *dev, struct pci_dev
 	struct pci_kept_dev_ser rec;
 
 	pci_kept_describe(pdev, &rec);
+	rec.flags |= dev->rec.flags & PCI_KEPT_BUS_MASTER;
 	rec.users = dev->rec.users;
 	memcpy(rec.driver, dev->rec.driver, sizeof(rec.driver));
 	return !memcmp(&rec, &dev->rec, sizeof(rec));
@@ -352,6 +370,10 @@ void pci_liveupdate_scanned(struct pci_dev *pdev)
 	}
 	if (!pci_incoming_fits(dev, pdev)) {
 		pci_incoming_give_up(dev, pdev, "another device than was kept");
+		return;
+	}
+	if (dev->rec.flags & PCI_KEPT_BUS_MASTER && !pci_is_bus_master(pdev)) {
+		pci_incoming_give_up(dev, pdev, "stopped on the way");
 		return;
 	}
 	if (!pci_bridges_came_in(pdev)) {

@@ -96,6 +96,7 @@ void pci_liveupdate_removed(struct pci_dev *dev);
 int pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv);
 void pci_liveupdate_moves(struct pci_dev *dev, int resno);
 int pci_liveupdate_refuses(struct pci_dev *dev);
+void pci_liveupdate_leave(struct pci_dev *dev);
 
 #else /* CONFIG_PCI_LIVEUPDATE */
 
@@ -124,6 +125,10 @@ static inline int pci_liveupdate_may_bind(struct pci_dev *dev,
 }
 
 static inline void pci_liveupdate_moves(struct pci_dev *dev, int resno)
+{
+}
+
+static inline void pci_liveupdate_leave(struct pci_dev *dev)
 {
 }
 

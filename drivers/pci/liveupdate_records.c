@@ -123,7 +123,7 @@ static bool pci_kept_device_valid(const struct pci_kept_dev_ser *rec)
 
 static bool pci_kept_dev_valid(const struct pci_kept_dev_ser *rec)
 {
-	if (rec->segment > INT_MAX || rec->reserved || rec->flags & ~PCI_KEPT_BRIDGE ||
+	if (rec->segment > INT_MAX || rec->reserved || rec->flags & ~PCI_KEPT_FLAGS ||
 	    rec->vendor == 0xffff)
 		return false;
 

@@ -145,7 +145,7 @@ struct damage {
 
 static const struct damage damages[] = {
 	DAMAGE("segment of a device", DEVICE, segment, 3, 0x80, .device = true),
-	DAMAGE("flags of a device", DEVICE, flags, 0, 2, .device = true),
+	DAMAGE("flags of a device", DEVICE, flags, 0, 4, .device = true),
 	DAMAGE("device that is a bridge", DEVICE, flags, 0, 1, .device = true),
 	DAMAGE("secondary bus of a device", DEVICE, secondary, 0, 7, .device = true),
 	DAMAGE("subordinate bus of a device", DEVICE, subordinate, 0, 7, .device = true),

@@ -24,6 +24,9 @@
 
 /* Leads to devices that are kept, and is none itself. */
 #define PCI_KEPT_BRIDGE		BIT(0)
+/* Its bus master was on when the kernel left it, which is said at shutdown. */
+#define PCI_KEPT_BUS_MASTER	BIT(1)
+#define PCI_KEPT_FLAGS		(PCI_KEPT_BRIDGE | PCI_KEPT_BUS_MASTER)
 
 /**
  * struct pci_kept_dev_ser - A device that is kept, or a bridge above one.
