@@ -6,7 +6,6 @@
  */
 
 #include <limits.h>
-#include <sys/klog.h>
 #include <sys/syscall.h>
 
 #include "kexec_scenarios.h"
@@ -167,17 +166,6 @@ static void save_for_abandoning(const struct scenario *s)
 	CHECK_OK(luo_preserve(session, luo_filled_memfd(8192, 2), 1));
 }
 
-static void check_logged(const char *text)
-{
-	static char log[1 << 20];
-	int len = klogctl(3, log, sizeof(log) - 1);
-
-	CHECK_AT_LEAST(1, len);
-	log[len] = 0;
-	CHECK(strstr(log, text));
-	CHECK(!strstr(log, "\033[31m"));
-}
-
 /* Nobody comes for one of the files; the other one is freed. */
 static void abandon_session(const struct scenario *s)
 {
@@ -186,7 +174,8 @@ static void abandon_session(const struct scenario *s)
 	CHECK_EQ(0, module_loaded());
 	CHECK_FD(session);
 	CHECK_EQ(-ENODEV, luo_finish(session));
-	check_logged(ODD_NAME_LOGGED);
+	CHECK(is_logged(ODD_NAME_LOGGED));
+	CHECK(!is_logged("\033[31m"));
 	CHECK_EQ(1, luo_abandon(session));
 	CHECK_EQ(-EINVAL, luo_abandon(session));
 	close(session);

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A PCI device that goes on with its work over live updates. Needs luo_hda.ko beside
- * the other modules, and five of QEMU's intel-hda, each behind a root port of its
- * own; those on buses 1 to 5 are what the scenarios are about.
+ * the other modules, and QEMU's intel-hda on each of the buses 1 to 10, behind a root
+ * port of its own at 00:04.0 and after; 3 of them where names begin with pci-.
  */
+
+#include <linux/pci_regs.h>
 
 #include "kexec_scenarios.h"
 
 #define MODULE		"luo_hda.ko"
-#define DEVICES		"/sys/bus/pci/devices/"
-#define DRIVERS		"/sys/bus/pci/drivers/"
-#define COMMAND		4
-#define BUS_MASTER	4
-#define BUSES		0x18
+#define DEVICES		BUS "devices/"
+#define DRIVERS		BUS "drivers/"
+#define BUS		"/sys/bus/pci/"
 
 /* Of 16000 bytes per second: what 15 ms hold. */
 #define GAP_MAX		240
@@ -22,6 +22,11 @@
 #define KEPT		"0000:03:00.0"
 #define UNCLAIMED	"0000:04:00.0"
 #define TWICE		"0000:05:00.0"
+#define PULLED		"0000:06:00.0"
+#define GONE		"0000:07:00.0"
+#define MOVED		"0000:08:00.0"
+#define DAMAGED		"0000:09:00.0"
+#define UNBRIDGED	"0000:0a:00.0"
 
 /* As in luo_hda.c. */
 struct luo_hda_state {
@@ -50,17 +55,31 @@ static __u32 read_config(const char *device, const char *name, int offset)
 	return value;
 }
 
+static int bus_of(const char *device)
+{
+	return strtol(device + 5, NULL, 16);
+}
+
+/* Of the root port above it, which is there when the device is not. */
+static const char *port_attribute(const char *device, const char *name)
+{
+	static char port[32];
+
+	snprintf(port, sizeof(port), "0000:00:%02x.0", bus_of(device) + 3);
+	return attribute(port, name);
+}
+
 static bool is_bus_master(const char *device)
 {
-	return read_config(device, "config", COMMAND) & BUS_MASTER;
+	return read_config(device, "config", PCI_COMMAND) & PCI_COMMAND_MASTER;
 }
 
 static void check_at_work(const char *device)
 {
 	CHECK(is_bus_master(device));
-	/* The root port above it. */
-	CHECK(read_config(device, "../config", COMMAND) & BUS_MASTER);
-	CHECK_EQ(atoi(device + 5), read_config(device, "../config", BUSES) >> 8 & 0xff);
+	CHECK(read_config(device, "../config", PCI_COMMAND) & PCI_COMMAND_MASTER);
+	CHECK_EQ(bus_of(device),
+		 read_config(device, "../config", PCI_PRIMARY_BUS) >> 8 & 0xff);
 }
 
 static bool is_driver(const char *device, const char *driver)
@@ -82,12 +101,26 @@ static int bind(const char *driver, const char *what, const char *device)
 	return luo_write(path, device);
 }
 
+/* Drivers are there, and bind to what they are told to. */
+static void load_drivers(void)
+{
+	CHECK_OK(luo_write(BUS "drivers_autoprobe", "0"));
+	CHECK_OK(load_module_named(MODULE));
+}
+
+static void take(const char *device)
+{
+	load_drivers();
+	if (is_driver(device, NULL))
+		CHECK_OK(bind("luo_hda", "bind", device));
+}
+
 static int open_stream(const char *device)
 {
 	char path[64];
 	int fd;
 
-	CHECK_OK(load_module_named(MODULE));
+	take(device);
 	snprintf(path, sizeof(path), "/dev/luo_hda-%s", device);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -149,7 +182,7 @@ static void check_stopped(const struct scenario *s)
 {
 	CHECK(is_driver(NOBODYS, NULL));
 	CHECK(!is_bus_master(NOBODYS));
-	CHECK(!(read_config(NOBODYS, "../config", COMMAND) & BUS_MASTER));
+	CHECK(!(read_config(NOBODYS, "../config", PCI_COMMAND) & PCI_COMMAND_MASTER));
 }
 
 /* ---- another driver comes ---- */
@@ -166,8 +199,7 @@ static void check_other_driver(const struct scenario *s)
 	CHECK_FD(session);
 	check_at_work(OTHERS);
 	CHECK_OK(luo_write(attribute(OTHERS, "driver_override"), "luo_hda_other"));
-	CHECK_OK(load_module_named(MODULE));
-	CHECK(is_driver(OTHERS, NULL));
+	load_drivers();
 	CHECK_EQ(-EBUSY, bind("luo_hda_other", "bind", OTHERS));
 	CHECK(is_driver(OTHERS, NULL));
 	check_at_work(OTHERS);
@@ -203,7 +235,7 @@ static void take_stream_over(const struct scenario *s)
 	CHECK_FD(session);
 	check_at_work(KEPT);
 	CHECK_EQ(-EBUSY, luo_write(attribute(KEPT, "remove"), "1"));
-	CHECK_OK(load_module_named(MODULE));
+	take(KEPT);
 	CHECK(is_driver(KEPT, "luo_hda"));
 	check_at_work(KEPT);
 
@@ -230,7 +262,7 @@ static void check_finish(const struct scenario *s)
 	int session = incoming(s);
 
 	CHECK_FD(session);
-	CHECK_OK(load_module_named(MODULE));
+	take(UNCLAIMED);
 	check_at_work(UNCLAIMED);
 	CHECK_OK(luo_finish(session));
 	CHECK(!is_bus_master(UNCLAIMED));
@@ -256,23 +288,319 @@ static void check_after_two(const struct scenario *s)
 
 	CHECK_FD(session);
 	check_at_work(TWICE);
-	CHECK_OK(load_module_named(MODULE));
+	take(TWICE);
 	stream = luo_retrieve_fd(session, 1);
 	check_stream(stream);
 	check_no_gap(stream);
 	CHECK_OK(luo_finish(session));
 }
 
-#define SCENARIO(_name, ...)							\
-	{ .name = "pci: " _name, .needs_module = true, .alone = true,		\
-	  .stage = { __VA_ARGS__ } }
+/* ---- it goes away ---- */
 
-/* The first two of the second kernel need it without modules. */
+static int unplug(const char *device)
+{
+	return luo_write("/sys/module/luo_hda/parameters/unplug", device);
+}
+
+static void check_useless(int stream)
+{
+	struct luo_hda_state state;
+
+	CHECK_EQ(-1, read(stream, &state, sizeof(state)));
+	CHECK_EQ(ENODEV, errno);
+}
+
+/* Files that are open stay, and are good for nothing. */
+static void lose_device(const struct scenario *s)
+{
+	int session = outgoing(s), stream = open_stream(PULLED);
+
+	CHECK_FD(session);
+	check_stream(stream);
+	CHECK_OK(luo_preserve(session, stream, 1));
+	CHECK_OK(bind("luo_hda", "unbind", PULLED));
+	CHECK(!is_bus_master(PULLED));
+	check_useless(stream);
+	CHECK_EQ(-ENODEV, jump());
+	CHECK_OK(luo_unpreserve(session, 1));
+	CHECK_EQ(-ENODEV, luo_preserve(session, stream, 1));
+	close(stream);
+	/* None but this one stands still. */
+	check_stream(open_stream(NOBODYS));
+
+	stream = open_stream(PULLED);
+	CHECK_OK(luo_preserve(session, stream, 2));
+	CHECK_OK(unplug(PULLED));
+	check_useless(stream);
+	CHECK_EQ(-ENODEV, jump());
+	CHECK_OK(luo_unpreserve(session, 2));
+
+	CHECK_OK(luo_write(BUS "rescan", "1"));
+	stream = open_stream(PULLED);
+	check_stream(stream);
+	CHECK_OK(luo_preserve(session, stream, 3));
+	check_at_work(PULLED);
+}
+
+static void lose_what_came_in(const struct scenario *s)
+{
+	int session = incoming(s);
+
+	CHECK_FD(session);
+	check_at_work(PULLED);
+	take(PULLED);
+	CHECK_OK(unplug(PULLED));
+	CHECK(is_logged(PULLED ": live update: removed: bus master is off"));
+	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 3));
+	CHECK_OK(luo_finish(session));
+
+	/* One like any other. */
+	CHECK_OK(luo_write(BUS "rescan", "1"));
+	check_stream(open_stream(PULLED));
+	CHECK_OK(luo_write(port_attribute(PULLED, "remove"), "1"));
+}
+
+/* ---- it is not what it was ---- */
+
+static int open_config(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		printf("    # %s: %s\n", path, strerror(errno));
+	return fd;
+}
+
+/* The slot goes off, and with it what is in there. */
+static void eject(void)
+{
+	const __u16 off = PCI_EXP_SLTCTL_PWR_OFF | PCI_EXP_SLTCTL_PWR_IND_OFF;
+	int fd = open_config(port_attribute(GONE, "config"));
+	__u8 at = 0, id = 0;
+
+	pread(fd, &at, 1, PCI_CAPABILITY_LIST);
+	while (at && pread(fd, &id, 1, at) == 1 && id != PCI_CAP_ID_EXP)
+		pread(fd, &at, 1, at + 1);
+	if (!at || pwrite(fd, &off, 2, at + PCI_EXP_SLTCTL) != 2)
+		printf("    # nothing is ejected\n");
+	close(fd);
+}
+
+static void keep_what_goes(const struct scenario *s)
+{
+	keep(s, GONE);
+}
+
+static void check_gone(const struct scenario *s)
+{
+	int session = incoming(s);
+
+	CHECK_FD(session);
+	CHECK(access(attribute(GONE, "config"), F_OK));
+	load_drivers();
+	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 1));
+	CHECK_OK(luo_finish(session));
+	CHECK(is_logged(GONE ": was kept, and is not there"));
+	CHECK_OK(luo_write(port_attribute(GONE, "remove"), "1"));
+}
+
+/* Stopped before anybody had it, and started anew by whoever comes. */
+static void check_given_up(const struct scenario *s, const char *device, const char *why)
+{
+	int session = incoming(s);
+	char text[128];
+
+	CHECK_FD(session);
+	CHECK(!is_bus_master(device));
+	snprintf(text, sizeof(text), "%s: live update: %s: bus master is off", device, why);
+	CHECK(is_logged(text));
+	check_stream(open_stream(device));
+	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 1));
+	CHECK_OK(luo_finish(session));
+	CHECK_OK(luo_write(port_attribute(device, "remove"), "1"));
+}
+
+static void keep_what_moves(const struct scenario *s)
+{
+	keep(s, MOVED);
+}
+
+/* To where the windows of the bridges above do not lead. */
+static void move(void)
+{
+	const __u32 nowhere = 0xc0000000;
+	int fd = open_config(attribute(MOVED, "config"));
+
+	if (pwrite(fd, &nowhere, 4, PCI_BASE_ADDRESS_0) != 4)
+		printf("    # nothing is moved\n");
+	close(fd);
+}
+
+static void check_moved(const struct scenario *s)
+{
+	check_given_up(s, MOVED, "a BAR has to move");
+}
+
+/* ---- its record is not what it was ---- */
+
+#define BLOCK_SIZE	0x10000
+#define BLOCK_MAGIC	0x7665642d74706b70ull
+
+struct record {
+	__u32 segment;
+	__u16 bdf;
+	__u8 more[14];
+	__u32 users;
+	char driver[40];
+};
+
+struct block {
+	__u64 magic;
+	__u32 count;
+	__u32 reserved;
+	struct record records[];
+};
+
+/* One that is in use has records. */
+static struct block *find_block_in(int mem, __u64 start, __u64 end)
+{
+	struct block head;
+	__u64 pa;
+
+	for (pa = (start + BLOCK_SIZE - 1) & -BLOCK_SIZE; pa < end; pa += BLOCK_SIZE) {
+		if (pread(mem, &head, sizeof(head), pa) == sizeof(head) &&
+		    head.magic == BLOCK_MAGIC && head.count)
+			return mmap(NULL, BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+				    mem, pa);
+	}
+	return MAP_FAILED;
+}
+
+static struct block *find_block(void)
+{
+	static struct block *block = MAP_FAILED;
+	unsigned long long start, end;
+	int mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	FILE *f = fopen("/proc/iomem", "re");
+	char line[256];
+
+	while (f && block == MAP_FAILED && fgets(line, sizeof(line), f)) {
+		if (line[0] != ' ' && strstr(line, "System RAM") &&
+		    sscanf(line, "%llx-%llx", &start, &end) == 2)
+			block = find_block_in(mem, start, end + 1);
+	}
+	if (f)
+		fclose(f);
+	close(mem);
+	if (block == MAP_FAILED)
+		printf("    # records of devices: not found in memory\n");
+	return block == MAP_FAILED ? NULL : block;
+}
+
+static struct record *find_record(struct block *block, __u16 bdf)
+{
+	__u32 i;
+
+	for (i = 0; block && i < block->count; i++) {
+		if (!block->records[i].segment && block->records[i].bdf == bdf)
+			return &block->records[i];
+	}
+	printf("    # no record of %x\n", bdf);
+	return NULL;
+}
+
+static void keep_with_bad_record(const struct scenario *s)
+{
+	keep(s, DAMAGED);
+}
+
+static void damage_record(void)
+{
+	struct record *record = find_record(find_block(), bus_of(DAMAGED) << 8);
+
+	if (record)
+		record->users = 2;
+}
+
+static void check_bad_record(const struct scenario *s)
+{
+	CHECK(is_logged(DAMAGED ": its record is damaged"));
+	check_given_up(s, DAMAGED, "at work without a record");
+	CHECK(is_logged(DAMAGED ": nothing is known of it"));
+}
+
+static void keep_without_bridge(const struct scenario *s)
+{
+	keep(s, UNBRIDGED);
+}
+
+static void drop_bridge(void)
+{
+	struct block *block = find_block();
+	struct record *record = find_record(block, (bus_of(UNBRIDGED) + 3) << 3);
+
+	if (record)
+		*record = block->records[--block->count];
+}
+
+static void check_without_bridge(const struct scenario *s)
+{
+	check_given_up(s, UNBRIDGED, "a bridge above was not kept");
+}
+
+static void damage_block(void)
+{
+	struct block *block = find_block();
+
+	if (block)
+		block->magic++;
+}
+
+static void check_without_records(const struct scenario *s)
+{
+	check_given_up(s, KEPT, "at work without a record");
+	CHECK(is_logged(KEPT ": nothing is known of it"));
+}
+
+/* ---- the next kernel has live update off ---- */
+
+static void keep_for_the_third(const struct scenario *s)
+{
+	keep(s, KEPT);
+}
+
+static void check_stopped_on_the_way(const struct scenario *s)
+{
+	check_given_up(s, KEPT, "stopped on the way");
+}
+
+#define SCENARIO(_name, ...)							\
+	{ .name = _name, .needs_module = true, .alone = true, .stage = { __VA_ARGS__ } }
+#define CHANGED(_name, _jump, ...)						\
+	{ .name = _name, .needs_module = true, .alone = true, .jump = _jump,	\
+	  .stage = { __VA_ARGS__ } }
+#define DAMAGED_BY(_name, _jump, ...)						\
+	{ .name = _name, .needs_module = true, .needs_file = "/dev/mem",	\
+	  .alone = true, .jump = _jump, .stage = { __VA_ARGS__ } }
+
+/* Machines of their own have those that begin with another word than "pci:". */
 const struct scenario pci_scenarios[] = {
-	SCENARIO("nobody keeps it", use_stream, check_stopped),
-	SCENARIO("another driver comes", keep_from_others, check_other_driver),
-	SCENARIO("it goes on", keep_stream, take_stream_over),
-	SCENARIO("nobody takes it over", keep_for_nobody, check_finish),
-	SCENARIO("it is handed over once more", keep_for_two, check_waiting, check_after_two),
+	SCENARIO("pci: nobody keeps it", use_stream, check_stopped),
+	SCENARIO("pci: it goes away", lose_device, lose_what_came_in),
+	SCENARIO("pci: another driver comes", keep_from_others, check_other_driver),
+	SCENARIO("pci: it goes on", keep_stream, take_stream_over),
+	SCENARIO("pci: nobody takes it over", keep_for_nobody, check_finish),
+	SCENARIO("pci: it is handed over once more", keep_for_two, check_waiting,
+		 check_after_two),
+	CHANGED("pci: it is gone after the jump", eject, keep_what_goes, check_gone),
+	CHANGED("pci: a BAR has to move", move, keep_what_moves, check_moved),
+	DAMAGED_BY("pci: its record is damaged", damage_record, keep_with_bad_record,
+		   check_bad_record),
+	DAMAGED_BY("pci: its bridge has no record", drop_bridge, keep_without_bridge,
+		   check_without_bridge),
+	DAMAGED_BY("pci-records: all are damaged", damage_block, keep_for_the_third,
+		   check_without_records),
+	SCENARIO("pci-off: the next kernel has live update off", keep_for_the_third, NULL,
+		 check_stopped_on_the_way),
 	{ }
 };

@@ -87,6 +87,9 @@ long long kernel_pages_of(const char *group);
 /* In a process of its own, which ends with the cgroup. */
 void run_apart(void (*fn)(const struct scenario *s), const struct scenario *s);
 
+/* The log of this kernel has it. */
+bool is_logged(const char *text);
+
 /* Load the next kernel; OPTIONS for kexec may be empty. Both return -errno. */
 int load_kernel(const char *options);
 int unload_kernel(void);

@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 #include <setjmp.h>
+#include <sys/klog.h>
 #include <termios.h>
 #include <time.h>
 
@@ -100,6 +101,15 @@ void check_at_least(const char *where, const char *what, long long least, long l
 		return;
 	printf("    # %s: %s is %lld instead of at least %lld\n", where, what, seen, least);
 	give_up();
+}
+
+bool is_logged(const char *text)
+{
+	static char log[1 << 20];
+	int len = klogctl(3, log, sizeof(log) - 1);
+
+	log[len < 0 ? 0 : len] = 0;
+	return strstr(log, text);
 }
 
 int load_kernel(const char *options)
