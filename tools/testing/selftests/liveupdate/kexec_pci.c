@@ -325,7 +325,8 @@ static void lose_device(const struct scenario *s)
 	CHECK_OK(luo_unpreserve(session, 1));
 	CHECK_EQ(-ENODEV, luo_preserve(session, stream, 1));
 	close(stream);
-	/* None but this one stands still. */
+	/* None but this one stands still, which would take half a second to begin. */
+	sleep(2);
 	check_stream(open_stream(NOBODYS));
 
 	stream = open_stream(PULLED);
