@@ -65,6 +65,7 @@ static bool __init kho_clocks_fit(const struct x86_clocks_ser *ser)
 void __init kho_clocks_take_over(void)
 {
 	const struct x86_clocks_ser *ser = kho_clocks_find();
+	int err;
 
 	if (!ser)
 		return;
@@ -74,16 +75,22 @@ void __init kho_clocks_take_over(void)
 	}
 
 	/* A TSC known to be wrong says that the rest is not to be believed. */
-	if (ser->tsc_khz && !tsc_take_over_khz(ser->tsc_khz)) {
-		pr_info("the TSC does not have the %u kHz of the previous kernel\n",
-			ser->tsc_khz);
-		return;
+	if (ser->tsc_khz) {
+		err = tsc_take_over_khz(ser->tsc_khz);
+		if (err == -ERANGE) {
+			pr_info("the TSC does not have the %u kHz of the previous kernel\n",
+				ser->tsc_khz);
+			return;
+		}
+		if (!err)
+			pr_info("TSC %u kHz, as the previous kernel measured\n",
+				ser->tsc_khz);
 	}
 
 	lapic_timer_take_over_hz(ser->lapic_hz);
-	timer_irq_seen = ser->flags & X86_CLOCKS_TIMER_IRQ_SEEN;
-	pr_info("as the previous kernel measured: TSC %u kHz, APIC timer %llu Hz\n",
-		ser->tsc_khz, ser->lapic_hz);
+	timer_irq_route_before = ser->timer_route;
+	pr_info("of the previous kernel: APIC timer %llu Hz, timer interrupt %#x\n",
+		ser->lapic_hz, ser->timer_route);
 }
 
 /* The format goes last: it says that the rest is there. */
@@ -91,7 +98,7 @@ static int kho_clocks_fill(struct notifier_block *nb, unsigned long action,
 			   void *unused)
 {
 	kho_clocks_cpu(clocks_out);
-	clocks_out->flags = timer_irq_seen ? X86_CLOCKS_TIMER_IRQ_SEEN : 0;
+	clocks_out->timer_route = timer_irq_route;
 	clocks_out->tsc_khz = tsc_measured_khz();
 	clocks_out->lapic_hz = lapic_timer_hz();
 	barrier();

@@ -12,9 +12,10 @@ static inline void kho_clocks_take_over(void) { }
 
 /* What each clock's code knows, and takes from the kernel before. */
 unsigned int tsc_measured_khz(void);
-bool tsc_take_over_khz(unsigned int khz);
+int tsc_take_over_khz(unsigned int khz);
 u64 lapic_timer_hz(void);
 void lapic_timer_take_over_hz(u64 hz);
-extern bool timer_irq_seen;
+extern u32 timer_irq_route;
+extern u32 timer_irq_route_before;
 
 #endif /* _ASM_X86_KHO_CLOCKS_H */

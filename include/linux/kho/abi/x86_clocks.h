@@ -19,8 +19,8 @@
 #define X86_CLOCKS_BLOB		"x86-clocks"
 #define X86_CLOCKS_FORMAT	"x86-clocks-v1"
 
-/* IRQ 0 was seen to arrive at the I/O APIC's pin that firmware names. */
-#define X86_CLOCKS_TIMER_IRQ_SEEN	BIT(0)
+/* Bit 31, the number of the I/O APIC in bits 8 to 23, its pin in bits 0 to 7. */
+#define X86_CLOCKS_ROUTE(apic, pin)	(BIT(31) | (u32)(apic) << 8 | (pin))
 
 /**
  * struct x86_clocks_ser - What was measured of a machine's clocks.
@@ -28,7 +28,8 @@
  *             kernel was on its way out.
  * @cpu:       Vendor, as CPUID leaf 0 gives it in EBX, EDX and ECX.
  * @signature: Family, model and stepping, as CPUID leaf 1 gives them in EAX.
- * @flags:     X86_CLOCKS_*; others are ignored.
+ * @timer_route: X86_CLOCKS_ROUTE() by which firmware has IRQ 0 arrive, if it was
+ *             seen to; 0 otherwise.
  * @tsc_khz:   Frequency of the TSC as refined, 0 if it was not.
  * @reserved:  0.
  * @lapic_hz:  Frequency of the local APIC timer before its divisor, 0 if it
@@ -38,7 +39,7 @@ struct x86_clocks_ser {
 	char	format[16];
 	u32	cpu[3];
 	u32	signature;
-	u32	flags;
+	u32	timer_route;
 	u32	tsc_khz;
 	u64	reserved;
 	u64	lapic_hz;
