@@ -12,8 +12,9 @@
 #	overdo=MIB			a file that is too large, to begin with
 #	crash=N				kernel N crashes, the first when it keeps something,
 #					others before they took it back: it is in /proc/vmcore
-#	next=WORD			for the command line of the next kernels
+#	next=WORD,...			for the command line of the next kernels
 #	lost=1				which makes the files get lost, and is to say so
+#	lost=off			the same, and there is no live update any more
 #	want=FUNCTION,...		of this file: what has to hold in each kernel,
 #					while it keeps something
 #	first=FUNCTION,...		what has to hold before anything was taken back
@@ -176,8 +177,19 @@ sizes() {
 
 # As live update is on, it can be used again.
 says_what_is_lost() {
-	dmesg | grep "liveupdate: the previous kernel's sessions are lost" >&2 && [ -z "$(luoctl --no-header list)" ] &&
-		luoctl load /boot/bzImage -- --initrd=/boot/initrd >&2
+	dmesg | grep "liveupdate: the previous kernel's sessions are lost" >&2 || return
+	[ "$lost" != off ] || { [ ! -e /dev/liveupdate ]; return; }
+	[ -z "$(luoctl --no-header list)" ] && luoctl load /boot/bzImage -- --initrd=/boot/initrd >&2
+}
+
+# Half of the memory that there is, is what a tmpfs may take, whatever was preserved.
+limits_are_of_what_there_is() {
+	local half size
+	half=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 2))
+	mkdir -p /tmp/limits && mount -t tmpfs none /tmp/limits || return
+	size=$(df -k /tmp/limits | awk 'END { print $2 }')
+	umount /tmp/limits
+	[ "$size" -le $((half + 4)) ] || { echo "a tmpfs of $size KiB, where $half are half of all" >&2; return 1; }
 }
 
 nodes=/sys/devices/system/node
@@ -199,7 +211,7 @@ keep() {
 
 go_on_as_told() {
 	cmdline=/tmp/cmdline
-	[ "$stage" -gt 1 ] || words="${next:+ $next}${min_free:+ min_free=$min_free}${cma_blocks:+ cma_blocks=$cma_blocks}${sizes:+ sizes=$sizes}"
+	[ "$stage" -gt 1 ] || words="${next:+ $(echo "$next" | tr , ' ')}${min_free:+ min_free=$min_free}${cma_blocks:+ cma_blocks=$cma_blocks}${sizes:+ sizes=$sizes}"
 	sed "s/ \(free\|text\|moved\)=[^ ]*//g; s/\$/${free:+ free=$free}${text:+ text=$text}${moved:+ moved=1}$words/" \
 		/proc/cmdline >$cmdline
 	go_on
@@ -259,4 +271,5 @@ hold "$want"
 [ "$stage" != "$crash" ] || crash || fail "no crash"
 [ "$stage" -gt "${updates:-1}" ] || go_on_as_told
 [ -z "$(luoctl --no-header list)" ] || fail "a session was left behind"
+limits_are_of_what_there_is || fail "limits are of memory that nobody has"
 healthy >&2

@@ -61,12 +61,11 @@ static unsigned long kho_gaps_free_all(void)
 	return total;
 }
 
-/* Returns the number of pages that are free from now on. */
+/* With kho_gaps_lock held. Returns the number of pages that are free from now on. */
 static unsigned long kho_gaps_release(void)
 {
 	unsigned long freed;
 
-	guard(mutex)(&kho_gaps_lock);
 	if (!kho_gaps)
 		return 0;
 
@@ -79,6 +78,7 @@ static unsigned long kho_gaps_release(void)
 
 static void kho_gaps_workfn(struct work_struct *work)
 {
+	guard(mutex)(&kho_gaps_lock);
 	kho_gaps_release();
 }
 
@@ -86,7 +86,15 @@ static DECLARE_DELAYED_WORK(kho_gaps_work, kho_gaps_workfn);
 
 static int kho_gaps_oom(struct notifier_block *nb, unsigned long action, void *freed)
 {
-	*(unsigned long *)freed += kho_gaps_release();
+	unsigned long *sum = freed;
+
+	/* If they are just being freed there is some memory already. */
+	if (!mutex_trylock(&kho_gaps_lock)) {
+		*sum += 1;
+		return NOTIFY_OK;
+	}
+	*sum += kho_gaps_release();
+	mutex_unlock(&kho_gaps_lock);
 	return NOTIFY_OK;
 }
 
@@ -94,8 +102,8 @@ static struct notifier_block kho_gaps_oom_nb = { .notifier_call = kho_gaps_oom }
 
 /**
  * kho_gaps_keep - remember memory that nobody has
- * @gaps: array of whole pages from memblock, given away; pages in it are set up
- *	and reserved
+ * @gaps: array of whole pages from memblock, given away; the struct pages of the
+ *	gaps are set up
  * @nr: number of gaps
  * @room: number of gaps that the array has room for
  */
@@ -113,13 +121,18 @@ void __init kho_gaps_keep(struct kho_span *gaps, unsigned long nr,
 	kho_gaps_size = size;
 }
 
+/* An initrd that is unpacked may need them. */
+static int __init kho_gaps_watch_memory(void)
+{
+	return kho_gaps ? register_oom_notifier(&kho_gaps_oom_nb) : 0;
+}
+core_initcall(kho_gaps_watch_memory);
+
 static int __init kho_gaps_init(void)
 {
-	if (!kho_gaps)
-		return 0;
-
-	register_oom_notifier(&kho_gaps_oom_nb);
-	schedule_delayed_work(&kho_gaps_work, HZ);
+	/* Seconds of work on a large host, on whatever CPU has time. */
+	if (kho_gaps)
+		queue_delayed_work(system_dfl_wq, &kho_gaps_work, HZ);
 	return 0;
 }
 late_initcall(kho_gaps_init);

@@ -16,6 +16,7 @@
 /* Tokens */
 #define WHOLE		1
 #define HURT		2
+#define BESIDE		3
 
 #define HURT_PAGES	64
 #define HURT_SIZE	(HURT_PAGES * PAGE)
@@ -23,10 +24,10 @@
 struct row {
 	const char *name;
 	void (*damage)(struct row *row);
-	/* What becomes of the file that is hurt. */
-	int err;
-	/* The file, and how many of its pages are in use as nodes. */
-	char *hurt;
+	/* What becomes of the file that is hurt, and of the one beside it. */
+	int err, err_beside;
+	/* Both, and how many pages of the former are in use as nodes. */
+	char *hurt, *beside;
 	unsigned int nodes;
 };
 
@@ -75,61 +76,77 @@ static __u64 node_of(__u64 key, int level)
 
 /* ---- a file that can be hurt ---- */
 
-static __u64 hurt_pfn(const struct row *row, unsigned int page)
+static __u64 pfn_of(const char *map, unsigned int page)
 {
 	__u64 pfn = 0;
 
-	return luo_frames(row->hurt + page * PAGE, 1, &pfn) ? 0 : pfn;
+	return luo_frames(map + page * PAGE, 1, &pfn) ? 0 : pfn;
 }
 
 /* An empty node; as a block of the file it is doubtful from then on. */
 static __u64 take_node(struct row *row)
 {
 	memset(row->hurt + row->nodes * PAGE, 0, PAGE);
-	return hurt_pfn(row, row->nodes++) * PAGE;
+	return pfn_of(row->hurt, row->nodes++) * PAGE;
 }
 
-/* The first of two neighbours among its pages, of which the first is even. */
-static __u64 hurt_pair(const struct row *row)
+/* Two neighbours, of which the first is even: one of the file, one beside it. */
+static __u64 hurt_pair(const char *hurt, const char *beside)
 {
 	unsigned int i, j;
 	__u64 pfn;
 
 	for (i = 0; i < HURT_PAGES; i++) {
-		pfn = hurt_pfn(row, i);
+		pfn = pfn_of(hurt, i);
 		for (j = 0; j < HURT_PAGES && !(pfn & 1); j++) {
-			if (hurt_pfn(row, j) == pfn + 1)
+			if (pfn_of(beside, j) == pfn + 1)
 				return pfn;
 		}
 	}
 	return 0;
 }
 
+static char *map_memfd(int fd)
+{
+	char *map = mmap(NULL, HURT_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_POPULATE, fd, 0);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
 #define HURT_TRIES	64
 
-/* A file that has such neighbours, and its mapping. Where its pages lie is luck. */
-static int hurt_memfd(char **map)
+/* Files that have such neighbours, preserved. Where their pages lie is luck. */
+static bool preserve_pair(int session, struct row *row)
 {
-	int fds[HURT_TRIES], i, fd = -ENOMEM;
-	struct row row = {};
+	int fds[HURT_TRIES][2], tries, i;
+	char *hurt = NULL, *beside = NULL;
+	bool found = false;
 
-	for (i = 0; i < HURT_TRIES && fd < 0; i++) {
-		fds[i] = luo_filled_memfd(HURT_SIZE, HURT);
-		row.hurt = mmap(NULL, HURT_SIZE, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_POPULATE, fds[i], 0);
-		if (row.hurt == MAP_FAILED)
-			continue;
-		if (hurt_pair(&row))
-			fd = fds[i];
-		else
-			munmap(row.hurt, HURT_SIZE);
+	for (tries = 0; tries < HURT_TRIES && !found; tries++) {
+		fds[tries][0] = luo_memfd(HURT_SIZE);
+		fds[tries][1] = luo_memfd(HURT_SIZE);
+		for (i = 0; i < 2 * HURT_PAGES; i++)
+			luo_fill(fds[tries][i % 2], i / 2 * PAGE, PAGE, HURT + i % 2);
+		/* From then on they stay where they are. */
+		if (luo_preserve(session, fds[tries][0], HURT) ||
+		    luo_preserve(session, fds[tries][1], BESIDE))
+			break;
+		hurt = map_memfd(fds[tries][0]);
+		beside = map_memfd(fds[tries][1]);
+		found = hurt && beside && hurt_pair(hurt, beside);
+		if (!found) {
+			luo_unpreserve(session, HURT);
+			luo_unpreserve(session, BESIDE);
+		}
 	}
-	*map = row.hurt;
-	while (i--) {
-		if (fds[i] != fd)
-			close(fds[i]);
+	for (i = 0; i < tries; i++) {
+		close(fds[i][0]);
+		close(fds[i][1]);
 	}
-	return fd;
+	row->hurt = found ? hurt : NULL;
+	row->beside = beside;
+	return found;
 }
 
 /* ---- changes of the map ---- */
@@ -195,7 +212,7 @@ static __u64 empty_slot(__u64 *key)
 
 static void overlap(struct row *row)
 {
-	add_block(row, hurt_pair(row), 1);
+	add_block(row, hurt_pair(row->hurt, row->beside), 1);
 }
 
 static void claim_foreign_memory(struct row *row)
@@ -253,7 +270,7 @@ static void link_an_empty_leaf(struct row *row)
 }
 
 static struct row rows[] = {
-	{ "map: block that overlaps", overlap, -EBADMSG },
+	{ "map: block that overlaps", overlap, -EBADMSG, -EBADMSG },
 	{ "map: blocks of foreign memory", claim_foreign_memory, -EBADMSG },
 	{ "map: what is no node", link_what_is_no_node },
 	{ "map: block that is a node", use_a_block_as_node, -EBADMSG },
@@ -277,22 +294,16 @@ static struct row *row_of(const struct scenario *s)
 static void save_whole_and_hurt(const struct scenario *s)
 {
 	struct row *row = row_of(s);
-	int session = outgoing(s), fd;
-	char *map;
+	int session = outgoing(s);
 
 	CHECK_FD(session);
 	CHECK_OK(luo_preserve(session, luo_filled_memfd(MIB, WHOLE), WHOLE));
-	fd = hurt_memfd(&map);
-	CHECK_FD(fd);
-	/* From now on it stays where it is. */
-	CHECK_OK(luo_preserve(session, fd, HURT));
+	CHECK(preserve_pair(session, row));
 	if (mem < 0)
 		mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
 	CHECK_FD(mem);
 	root = luo_map_root();
 	CHECK(root);
-	CHECK(hurt_pair(&(struct row){ .hurt = map }));
-	row->hurt = map;
 }
 
 /* Once, for all rows that are ready. */
@@ -307,17 +318,22 @@ static void damage_map(void)
 	}
 }
 
+static void check_hurt(int fd, int err)
+{
+	if (err)
+		CHECK_EQ(err, fd);
+	else
+		CHECK_FD(fd);
+}
+
 static void check_whole_and_hurt(const struct scenario *s)
 {
 	const struct row *row = row_of(s);
 	int session = incoming(s), fd;
 
 	CHECK_FD(session);
-	fd = luo_retrieve_fd(session, HURT);
-	if (row->err)
-		CHECK_EQ(row->err, fd);
-	else
-		CHECK_FD(fd);
+	check_hurt(luo_retrieve_fd(session, HURT), row->err);
+	check_hurt(luo_retrieve_fd(session, BESIDE), row->err_beside);
 	fd = luo_retrieve_fd(session, WHOLE);
 	CHECK_FD(fd);
 	CHECK_OK(luo_verify(fd, 0, MIB, WHOLE));
