@@ -189,7 +189,17 @@ static void check_stopped(const struct scenario *s)
 
 static void keep_from_others(const struct scenario *s)
 {
+	__u16 command;
+	int fd;
+
 	keep(s, OTHERS);
+	/* Without MSI this is how a driver has it silent. */
+	fd = open(attribute(OTHERS, "config"), O_RDWR | O_CLOEXEC);
+	CHECK_FD(fd);
+	CHECK_EQ(2, pread(fd, &command, 2, PCI_COMMAND));
+	command |= PCI_COMMAND_INTX_DISABLE;
+	CHECK_EQ(2, pwrite(fd, &command, 2, PCI_COMMAND));
+	close(fd);
 }
 
 static void check_other_driver(const struct scenario *s)
@@ -197,6 +207,10 @@ static void check_other_driver(const struct scenario *s)
 	int session = incoming(s);
 
 	CHECK_FD(session);
+	check_at_work(OTHERS);
+	CHECK_OK(luo_write(attribute(OTHERS, "enable"), "1"));
+	CHECK(read_config(OTHERS, "config", PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE);
+	CHECK_OK(luo_write(attribute(OTHERS, "enable"), "0"));
 	check_at_work(OTHERS);
 	CHECK_OK(luo_write(attribute(OTHERS, "driver_override"), "luo_hda_other"));
 	load_drivers();
