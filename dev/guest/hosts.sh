@@ -49,10 +49,10 @@ spans_nodes() {
 	[ "$(cat $nodes/has_memory)" = 0-1 ] || return
 	[ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 512 ] && [ "$high" -ge 512 ]; }
 }
-# The first ends at 190 MiB, the last begins at 718.
+# The first ends at 254 MiB, the last begins at 958.
 spans_four_nodes() {
 	[ "$(cat $nodes/has_memory)" = 0-3 ] || return
-	[ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 190 ] && [ "$high" -ge 718 ]; }
+	[ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 254 ] && [ "$high" -ge 958 ]; }
 }
 # What lies there would have to be moved, page by page.
 keeps_out_of_scratch() { [ "$stage" -gt "${updates:-1}" ] || [ "$in_scratch" = 0 ]; }
