@@ -10,7 +10,6 @@
 #define PAGES	8
 #define SEED	9
 #define POOL	12
-#define SHMEM_HUGE	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 static void check_pool(long long total, long long free, long long reserved,
 		       long long surplus)
@@ -138,17 +137,6 @@ static int full_memfd(int pages)
 	return map && !munmap(map, pages * HUGE) ? fd : -ENOMEM;
 }
 
-/* Folios as large as huge pages, which are none: the pool is not to take them for some. */
-static int folios_memfd(void)
-{
-	int fd;
-
-	CHECK_OK(luo_write(SHMEM_HUGE, "always"));
-	fd = luo_filled_memfd(PAGES * HUGE, SEED);
-	CHECK_OK(luo_write(SHMEM_HUGE, "never"));
-	return fd;
-}
-
 static void save_full(const struct scenario *s)
 {
 	int session = outgoing(s), total = luo_pool().total + PAGES, fd;
@@ -159,7 +147,8 @@ static void save_full(const struct scenario *s)
 	CHECK_OK(luo_preserve(session, fd, TOKEN));
 	CHECK_OK(luo_unpreserve(session, TOKEN));
 	CHECK_OK(luo_preserve(session, fd, TOKEN));
-	CHECK_OK(luo_preserve(session, folios_memfd(), TOKEN + 1));
+	/* The pool is not to take these for huge pages. */
+	CHECK_OK(luo_preserve(session, luo_thp_memfd(PAGES * HUGE, SEED), TOKEN + 1));
 }
 
 static void finish_unseen(const struct scenario *s)

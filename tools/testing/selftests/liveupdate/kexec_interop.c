@@ -240,7 +240,6 @@ static void check_many_files(const struct scenario *s)
 /* ---- one large file ---- */
 
 #define LARGE		(512 * MIB)
-#define SHMEM_HUGE	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 /*
  * In huge folios: what mainline does at boot for each preserved folio takes the
@@ -251,9 +250,8 @@ static void save_large(const struct scenario *s)
 	int session = outgoing(s), fd;
 
 	CHECK_FD(session);
-	CHECK_OK(luo_write(SHMEM_HUGE, "always"));
-	fd = luo_filled_memfd(LARGE, 9);
-	CHECK_OK(luo_write(SHMEM_HUGE, "never"));
+	fd = luo_thp_memfd(LARGE, 9);
+	CHECK_FD(fd);
 	CHECK_OK(preserve_and_close(session, fd, 1));
 }
 

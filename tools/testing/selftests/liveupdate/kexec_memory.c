@@ -44,7 +44,6 @@ static void *map_shared(int fd, size_t len)
 
 /* ---- huge folios ---- */
 
-#define THP		"/sys/kernel/mm/transparent_hugepage/"
 #define HUGE_FILE	(16 * MIB)
 
 #define KPF_COMPOUND_HEAD	15
@@ -78,7 +77,7 @@ static int count_heads(int fd, int *tails)
 
 static void check_heads(int fd)
 {
-	long long huge = luo_read_number(THP "hpage_pmd_size");
+	long long huge = luo_read_number(LUO_THP "hpage_pmd_size");
 	int tails;
 
 	CHECK_AT_LEAST(8192, huge);
@@ -98,9 +97,7 @@ static void save_huge(const struct scenario *s)
 	int session = outgoing(s), fd;
 
 	CHECK_FD(session);
-	CHECK_OK(luo_write(THP "shmem_enabled", "always"));
-	fd = luo_filled_memfd(HUGE_FILE, 1);
-	CHECK_OK(luo_write(THP "shmem_enabled", "never"));
+	fd = luo_thp_memfd(HUGE_FILE, 1);
 	CHECK_FD(fd);
 	check_heads(fd);
 	CHECK_OK(luo_preserve(session, fd, 1));

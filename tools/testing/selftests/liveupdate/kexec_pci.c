@@ -55,6 +55,15 @@ static __u32 read_config(const char *device, const char *name, int offset)
 	return value;
 }
 
+static int open_config(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		printf("    # %s: %s\n", path, strerror(errno));
+	return fd;
+}
+
 static int bus_of(const char *device)
 {
 	return strtol(device + 5, NULL, 16);
@@ -194,7 +203,7 @@ static void keep_from_others(const struct scenario *s)
 
 	keep(s, OTHERS);
 	/* Without MSI this is how a driver has it silent. */
-	fd = open(attribute(OTHERS, "config"), O_RDWR | O_CLOEXEC);
+	fd = open_config(attribute(OTHERS, "config"));
 	CHECK_FD(fd);
 	CHECK_EQ(2, pread(fd, &command, 2, PCI_COMMAND));
 	command |= PCI_COMMAND_INTX_DISABLE;
@@ -376,15 +385,6 @@ static void lose_what_came_in(const struct scenario *s)
 }
 
 /* ---- it is not what it was ---- */
-
-static int open_config(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		printf("    # %s: %s\n", path, strerror(errno));
-	return fd;
-}
 
 /* The slot goes off, and with it what is in there. */
 static void eject(void)

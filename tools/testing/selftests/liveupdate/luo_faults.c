@@ -92,16 +92,9 @@ static int allocated_file(void)
 	return fallocate(fd, 0, 0, 100 << 12) ? -errno : fd;
 }
 
-#define SHMEM_HUGE	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
-
 static int huge_file(void)
 {
-	int fd;
-
-	luo_write(SHMEM_HUGE, "always");
-	fd = luo_filled_memfd(4 << 20, 3);
-	luo_write(SHMEM_HUGE, "never");
-	return fd;
+	return luo_thp_memfd(4 << 20, 3);
 }
 
 static int sealed_file(void)

@@ -550,6 +550,20 @@ static inline int luo_filled_memfd(off_t size, __u64 seed)
 	return fd;
 }
 
+#define LUO_THP		"/sys/kernel/mm/transparent_hugepage/"
+
+/* luo_filled_memfd() in folios of the size of huge pages. */
+static inline int luo_thp_memfd(off_t size, __u64 seed)
+{
+	int err = luo_write(LUO_THP "shmem_enabled", "always");
+	int fd = luo_filled_memfd(size, seed);
+
+	err = err ?: luo_write(LUO_THP "shmem_enabled", "never");
+	if (err && fd >= 0)
+		close(fd);
+	return err ?: fd;
+}
+
 static inline off_t luo_size(int fd)
 {
 	struct stat st;
