@@ -41,7 +41,6 @@ case $stage in
 	exit
 	;;
 esac
-cmdline=/tmp/cmdline
 # shellcheck disable=SC2154 # set by the kernel
 if [ -z "$fail_start" ]; then
 	change="liveupdate=$switch"
@@ -50,7 +49,7 @@ elif [ "$switch" = off ]; then
 else
 	change="luo_early.fail_start=0"
 fi
-sed "s/ ${change%=*}=[a-z0-9]*/ $change/" /proc/cmdline >$cmdline
+change_cmdline "s/ ${change%=*}=[a-z0-9]*/ $change/"
 [ "$stage" != 1 ] || {
 	load_next || fail "kexec did not load the next kernel"
 	drain

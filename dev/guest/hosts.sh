@@ -210,10 +210,8 @@ keep() {
 }
 
 go_on_as_told() {
-	cmdline=/tmp/cmdline
 	[ "$stage" -gt 1 ] || words="${next:+ $(echo "$next" | tr , ' ')}${min_free:+ min_free=$min_free}${cma_blocks:+ cma_blocks=$cma_blocks}${sizes:+ sizes=$sizes}"
-	sed "s/ \(free\|text\|moved\)=[^ ]*//g; s/\$/${free:+ free=$free}${text:+ text=$text}${moved:+ moved=1}$words/" \
-		/proc/cmdline >$cmdline
+	change_cmdline "s/ \(free\|text\|moved\)=[^ ]*//g; s/\$/${free:+ free=$free}${text:+ text=$text}${moved:+ moved=1}$words/"
 	go_on
 }
 

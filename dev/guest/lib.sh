@@ -8,6 +8,12 @@ stage=${stage:-1}
 
 fail() { echo "$*" >&2; exit 1; }
 
+# change_cmdline SCRIPT: the next kernels' command line is this one's as sed changes it.
+change_cmdline() {
+	cmdline=/tmp/cmdline
+	sed "$1" /proc/cmdline >$cmdline
+}
+
 # load_next [OPTION]...: load this kernel, or $image, and this root file system
 # as the next ones, with stage= counted on and otherwise this kernel's command
 # line, or what stands in $cmdline. Options go to kexec.

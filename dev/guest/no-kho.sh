@@ -17,8 +17,7 @@ says() { dmesg | grep "liveupdate: $1"; }
 if [ "$stage" = 1 ]; then
 	echo "1..4"
 	ok "a guest starts" starts
-	cmdline=/tmp/cmdline
-	sed 's/ kho=on/ kho=off/' /proc/cmdline >$cmdline
+	change_cmdline 's/ kho=on/ kho=off/'
 	load_next || fail "kexec did not load the next kernel"
 	drain
 	luo-vmm update

@@ -15,13 +15,12 @@ is_stopped() {
 	[ $(($1 & 4)) -eq 0 ]
 }
 
-switch() { sed "s/ liveupdate=[a-z]*/ liveupdate=$1/" /proc/cmdline >/tmp/cmdline; }
+switch() { change_cmdline "s/ liveupdate=[a-z]*/ liveupdate=$1/"; }
 
 if [ "$stage" = 2 ]; then
 	test=2
 	ok "stage 2: the device is stopped" is_stopped
 	switch on
-	cmdline=/tmp/cmdline
 	go_on
 fi
 switch off

@@ -15,12 +15,6 @@ tsc_khz() {
 # Only what was measured for good is handed over: a second after boot.
 refined() { [ -n "$(tsc_khz)" ]; }
 
-# The command line of the next kernel: this one's as `sed` changes it.
-change_cmdline() {
-	cmdline=/tmp/cmdline
-	sed "$1" /proc/cmdline >$cmdline
-}
-
 first_khz=$(sed -n 's/.*measured=\([0-9]*\).*/\1/p' /proc/cmdline)
 
 same_tsc() { [ "$(tsc_khz)" = "$first_khz" ] && ! logged 'tsc: Refined'; }
