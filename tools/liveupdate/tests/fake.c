@@ -243,6 +243,53 @@ static int finish(char path[PATH_MAX])
 	return 0;
 }
 
+/* A file for each token, whose handler is not there. */
+static int list_files(char path[PATH_MAX], struct liveupdate_session_list_files *arg)
+{
+	struct liveupdate_file_entry *entries = (void *)(uintptr_t)arg->entries;
+	uint32_t count = 0, max = arg->cursor ? 0 : arg->count;
+	struct dirent *entry;
+	DIR *dir;
+
+	*strrchr(path, '/') = '\0';
+	dir = opendir(path);
+	while (dir && count < max && (entry = readdir(dir))) {
+		if (*entry->d_name < '0' || *entry->d_name > '9')
+			continue;
+		entries[count++] = (struct liveupdate_file_entry) {
+			.token = strtoull(entry->d_name, NULL, 0),
+			.state = LIVEUPDATE_FILE_STATE_NO_HANDLER,
+			.handler = "nobody-v1",
+		};
+	}
+	if (dir)
+		closedir(dir);
+	arg->count = count;
+	arg->cursor = 1;
+	return 0;
+}
+
+/* FAKE_FAILS=abandon: it is not root who does it. */
+static int abandon(char path[PATH_MAX], struct liveupdate_session_abandon *arg)
+{
+	const char *fails = getenv("FAKE_FAILS");
+
+	if (arg->size != sizeof(*arg) || arg->reserved)
+		return answer(EINVAL);
+	if (fails && !strcmp(fails, "abandon"))
+		return answer(EPERM);
+	arg->files = 2;
+	return finish(path);
+}
+
+/* FAKE_FAILS=finish: there are files without a handler. */
+static int finish_known(char path[PATH_MAX])
+{
+	const char *fails = getenv("FAKE_FAILS");
+
+	return fails && !strcmp(fails, "finish") ? answer(ENODEV) : finish(path);
+}
+
 static int session_ioctl(char path[PATH_MAX], unsigned long command, void *arg)
 {
 	switch (command) {
@@ -251,7 +298,11 @@ static int session_ioctl(char path[PATH_MAX], unsigned long command, void *arg)
 	case LIVEUPDATE_SESSION_RETRIEVE_FD:
 		return retrieve(path, arg);
 	case LIVEUPDATE_SESSION_FINISH:
-		return finish(path);
+		return finish_known(path);
+	case LIVEUPDATE_SESSION_ABANDON:
+		return abandon(path, arg);
+	case LIVEUPDATE_SESSION_LIST_FILES:
+		return list_files(path, arg);
 	case LIVEUPDATE_SESSION_SET_FLAGS:
 		return 0;
 	}
