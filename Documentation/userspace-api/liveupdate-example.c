@@ -38,33 +38,24 @@ static int create_session(int dev)
 	return arg.fd;
 }
 
-static int retrieve_session(int dev)
+/*
+ * A crash before finish() loses nothing: the next run finds the session again.
+ * Kernels without CLAIM_SESSION refuse the command: there, a crash loses it.
+ */
+static int claim_session(int dev)
 {
 	struct liveupdate_ioctl_retrieve_session arg = {
 		.size = sizeof(arg),
 		.name = SESSION,
 	};
 
-	if (!ioctl(dev, LIVEUPDATE_IOCTL_RETRIEVE_SESSION, &arg))
+	if (!ioctl(dev, LIVEUPDATE_IOCTL_CLAIM_SESSION, &arg))
+		return arg.fd;
+	if (errno != ENOENT && !ioctl(dev, LIVEUPDATE_IOCTL_RETRIEVE_SESSION, &arg))
 		return arg.fd;
 	if (errno != ENOENT)
-		err(1, "retrieve session " SESSION);
+		err(1, "claim session " SESSION);
 	return -1;
-}
-
-/*
- * From now on a crash loses nothing: the next run finds the session again.
- * Kernels without the flag refuse the command, and this goes on.
- */
-static void keep_on_close(int session)
-{
-	struct liveupdate_session_set_flags arg = {
-		.size = sizeof(arg),
-		.flags = LIVEUPDATE_SESSION_KEEP_ON_CLOSE,
-	};
-
-	if (ioctl(session, LIVEUPDATE_SESSION_SET_FLAGS, &arg))
-		warn("a crash from now on loses the session");
 }
 
 static int retrieve_fd(int session)
@@ -110,13 +101,12 @@ static int make_memfd(void)
 
 static int take_over(int dev)
 {
-	int session = retrieve_session(dev);
+	int session = claim_session(dev);
 	int memfd;
 
 	if (session < 0)
 		return make_memfd();
 
-	keep_on_close(session);
 	memfd = retrieve_fd(session);
 	finish(session);
 	close(session);

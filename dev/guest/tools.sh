@@ -215,7 +215,7 @@ first_kernel() {
 	ok "who has the device open is named" names_who_has_the_device
 	ok "luoctl tells its version and its verbs" knows_itself
 	ok "an option is refused where it means nothing" refuses_what_a_verb_has_not
-	ok "features have names" shows features list unpreserve-fd keep-on-close abandon
+	ok "features have names" shows features list unpreserve-fd keep-on-close abandon claim-session
 	ok "a cold boot has no phases" fails 1 "no times: this kernel was not started by a live update" luoctl blackout
 	ok "nothing came from a cold boot" lists_nothing
 	ok "the state is normal after a cold boot" test "$(luoctl state)" = normal

@@ -282,6 +282,20 @@ static int luo_cmd_retrieve_session(struct luo_call *call, void *arg)
 	return PTR_ERR(call->file);
 }
 
+/* Nobody has the file yet that could ask for the flag, or close it. */
+static int luo_cmd_claim_session(struct luo_call *call, void *arg)
+{
+	struct liveupdate_session *session;
+	int err = luo_cmd_retrieve_session(call, arg);
+
+	if (err)
+		return err;
+
+	session = call->file->private_data;
+	session->keep_on_close = true;
+	return 0;
+}
+
 static int luo_cmd_get_info(struct luo_call *call, void *arg)
 {
 	struct liveupdate_ioctl_get_info *info = arg;
@@ -297,7 +311,8 @@ static int luo_cmd_get_info(struct luo_call *call, void *arg)
 	info->features = LIVEUPDATE_FEATURE_LIST |
 			 LIVEUPDATE_FEATURE_UNPRESERVE_FD |
 			 LIVEUPDATE_FEATURE_KEEP_ON_CLOSE |
-			 LIVEUPDATE_FEATURE_ABANDON;
+			 LIVEUPDATE_FEATURE_ABANDON |
+			 LIVEUPDATE_FEATURE_CLAIM_SESSION;
 	info->number = luo->number;
 	strscpy_pad((char *)info->kho_format, KHO_FDT_COMPATIBLE,
 		    sizeof(info->kho_format));
@@ -500,6 +515,9 @@ static const struct luo_command luo_commands[] = {
 	LUO_COMMAND(LIVEUPDATE_IOCTL_RETRIEVE_SESSION,
 		    liveupdate_ioctl_retrieve_session,
 		    LUO_ON_DEVICE, LUO_OPENS, luo_cmd_retrieve_session),
+	LUO_COMMAND(LIVEUPDATE_IOCTL_CLAIM_SESSION,
+		    liveupdate_ioctl_retrieve_session,
+		    LUO_ON_DEVICE, LUO_OPENS, luo_cmd_claim_session),
 	LUO_COMMAND(LIVEUPDATE_IOCTL_LIST_SESSIONS,
 		    liveupdate_ioctl_list_sessions,
 		    LUO_ON_DEVICE, LUO_ANSWERS | LUO_OUTSIDE, luo_cmd_list_sessions),

@@ -74,6 +74,7 @@ struct liveupdate_ioctl_retrieve_session {
 #define LIVEUPDATE_FEATURE_UNPRESERVE_FD	0x2ULL
 #define LIVEUPDATE_FEATURE_KEEP_ON_CLOSE	0x4ULL
 #define LIVEUPDATE_FEATURE_ABANDON		0x8ULL
+#define LIVEUPDATE_FEATURE_CLAIM_SESSION	0x10ULL
 
 /**
  * struct liveupdate_ioctl_get_info - ioctl(LIVEUPDATE_IOCTL_GET_INFO)
@@ -147,6 +148,13 @@ struct liveupdate_ioctl_list_sessions {
 
 #define LIVEUPDATE_IOCTL_LIST_SESSIONS \
 	_IO(LIVEUPDATE_IOCTL_TYPE, 0x3e)
+
+/*
+ * RETRIEVE_SESSION, and LIVEUPDATE_SESSION_KEEP_ON_CLOSE is set from the start:
+ * there is no moment in which the death of the caller would finish the session.
+ */
+#define LIVEUPDATE_IOCTL_CLAIM_SESSION \
+	_IO(LIVEUPDATE_IOCTL_TYPE, 0x3d)
 
 /**
  * struct liveupdate_session_preserve_fd - ioctl(LIVEUPDATE_SESSION_PRESERVE_FD)

@@ -133,6 +133,8 @@ static const struct command_row command_rows[] = {
 		BIT(ON_DEVICE), fill_create, 0),
 	COMMAND(LIVEUPDATE_IOCTL_RETRIEVE_SESSION, liveupdate_ioctl_retrieve_session,
 		BIT(ON_DEVICE), fill_create, -ENOENT),
+	COMMAND(LIVEUPDATE_IOCTL_CLAIM_SESSION, liveupdate_ioctl_retrieve_session,
+		BIT(ON_DEVICE), fill_create, -ENOENT),
 	COMMAND(LIVEUPDATE_IOCTL_GET_INFO, liveupdate_ioctl_get_info,
 		BIT(ON_DEVICE), fill_nothing, 0),
 	COMMAND(LIVEUPDATE_IOCTL_LIST_SESSIONS, liveupdate_ioctl_list_sessions,
@@ -280,6 +282,7 @@ static bool row_answers(const struct command_row *row)
 {
 	return row->cmd == LIVEUPDATE_IOCTL_CREATE_SESSION ||
 	       row->cmd == LIVEUPDATE_IOCTL_RETRIEVE_SESSION ||
+	       row->cmd == LIVEUPDATE_IOCTL_CLAIM_SESSION ||
 	       row->cmd == LIVEUPDATE_SESSION_RETRIEVE_FD ||
 	       row->cmd == LIVEUPDATE_SESSION_ABANDON || !row->err;
 }
@@ -682,6 +685,27 @@ static void session_retrieved_by_fd_is_kept_if_its_owner_wants(struct kunit *tes
 	close_now(get.create.fd);
 }
 
+static void session_that_is_claimed_is_kept_from_the_start(struct kunit *test)
+{
+	struct luo_test *t = luo_test_of(test);
+	union arg claim = { .create = { sizeof(claim.create), 0, "s" } };
+	int fd;
+
+	luo_test_create(t, "s");
+	luo_test_freeze_and_jump(t);
+	KUNIT_ASSERT_EQ(test, call(test, NULL, LIVEUPDATE_IOCTL_CLAIM_SESSION, &claim), 0);
+	fd = claim.create.fd;
+	KUNIT_EXPECT_EQ(test, call(test, NULL, LIVEUPDATE_IOCTL_CLAIM_SESSION, &claim), -EINVAL);
+	KUNIT_EXPECT_EQ(test, claim.create.fd, fd);
+	close_now(fd);
+	luo_test_expect_handed_over(t, "s{}");
+
+	/* It is not kept for who does not claim it. */
+	KUNIT_ASSERT_EQ(test, call(test, NULL, LIVEUPDATE_IOCTL_RETRIEVE_SESSION, &claim), 0);
+	close_now(claim.create.fd);
+	luo_test_expect_handed_over(t, "");
+}
+
 /* ---- abandoning ---- */
 
 /* In "s", 1 is of a handler that is registered, 2 and 3 are of one that is not. */
@@ -905,6 +929,7 @@ static struct kunit_case luo_ioctl_cases[] = {
 	KUNIT_CASE(errno_of_the_kernel_does_not_reach_userspace),
 	KUNIT_CASE(fds_are_retrieved_as_often_as_asked),
 	KUNIT_CASE(session_retrieved_by_fd_is_kept_if_its_owner_wants),
+	KUNIT_CASE(session_that_is_claimed_is_kept_from_the_start),
 	KUNIT_CASE(session_without_handlers_can_be_abandoned),
 	KUNIT_CASE(abandoning_is_all_or_nothing),
 	KUNIT_CASE(abandoning_takes_privilege),

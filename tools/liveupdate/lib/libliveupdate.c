@@ -52,7 +52,7 @@ int liveupdate_create_session(int dev, const char *name)
 	return err ? err : arg.fd;
 }
 
-int liveupdate_retrieve_session(int dev, const char *name)
+static int luo_get_session(int dev, unsigned long cmd, const char *name)
 {
 	struct liveupdate_ioctl_retrieve_session arg = {
 		.size = sizeof(arg),
@@ -61,12 +61,17 @@ int liveupdate_retrieve_session(int dev, const char *name)
 	int err;
 
 	luo_copy_name(arg.name, name);
-	err = luo_ioctl(dev, LIVEUPDATE_IOCTL_RETRIEVE_SESSION, &arg);
+	err = luo_ioctl(dev, cmd, &arg);
 	return err ? err : arg.fd;
 }
 
-/* Asked before the session is touched: a session that is retrieved can't go back. */
-static int luo_keeps_on_close(int dev)
+int liveupdate_retrieve_session(int dev, const char *name)
+{
+	return luo_get_session(dev, LIVEUPDATE_IOCTL_RETRIEVE_SESSION, name);
+}
+
+/* Kernels that can't say EINVAL, too, which has other meanings: they are asked. */
+static int luo_can_claim(int dev)
 {
 	struct liveupdate_ioctl_get_info info;
 	int err = liveupdate_get_info(dev, &info);
@@ -75,21 +80,14 @@ static int luo_keeps_on_close(int dev)
 		return -EOPNOTSUPP;
 	if (err)
 		return err;
-	return info.features & LIVEUPDATE_FEATURE_KEEP_ON_CLOSE ? 0 : -EOPNOTSUPP;
+	return info.features & LIVEUPDATE_FEATURE_CLAIM_SESSION ? 0 : -EOPNOTSUPP;
 }
 
 int liveupdate_claim_session(int dev, const char *name)
 {
-	int err = luo_keeps_on_close(dev);
-	int session;
+	int err = luo_can_claim(dev);
 
-	if (err)
-		return err;
-	session = liveupdate_retrieve_session(dev, name);
-	if (session < 0)
-		return session;
-	err = liveupdate_set_flags(session, LIVEUPDATE_SESSION_KEEP_ON_CLOSE);
-	return err ? err : session;
+	return err ? err : luo_get_session(dev, LIVEUPDATE_IOCTL_CLAIM_SESSION, name);
 }
 
 int liveupdate_get_info(int dev, struct liveupdate_ioctl_get_info *info)

@@ -16,7 +16,7 @@
 /* The package's own copy: the system's headers may be older, or without it. */
 #include <libliveupdate/liveupdate.h>
 
-#ifndef LIVEUPDATE_SESSION_KEEP_ON_CLOSE
+#ifndef LIVEUPDATE_IOCTL_CLAIM_SESSION
 #error "an older <linux/liveupdate.h> came first: include <libliveupdate.h> before it"
 #endif
 
@@ -75,15 +75,12 @@ int liveupdate_create_session(int dev, const char *name);
  *
  * Until liveupdate_finish() the last close of the session, also by the death of
  * its holder, gives it back to the kernel as it came, and it can be claimed
- * again. The kernel is told so by a second call: a process that is killed
- * between the two ends the session. Block signals before.
+ * again.
  *
  * Return: the session's fd. -EOPNOTSUPP: the kernel can't take sessions back;
  * the session is untouched, see liveupdate_retrieve_session(). -ENOENT: no such
  * session. -EINVAL: bad name, or another process has the session. -EBADMSG:
- * what came from the previous kernel is damaged. -ENOMEM, -EMFILE. If the
- * kernel can take sessions back, but says no for this one, the error is
- * returned and the fd stays open: closing it would end the session.
+ * what came from the previous kernel is damaged. -ENOMEM, -EMFILE.
  */
 int liveupdate_claim_session(int dev, const char *name);
 

@@ -47,6 +47,7 @@ static const struct {
 	{ LIVEUPDATE_FEATURE_UNPRESERVE_FD, "unpreserve-fd" },
 	{ LIVEUPDATE_FEATURE_KEEP_ON_CLOSE, "keep-on-close" },
 	{ LIVEUPDATE_FEATURE_ABANDON, "abandon" },
+	{ LIVEUPDATE_FEATURE_CLAIM_SESSION, "claim-session" },
 };
 
 /* Calls put for each feature; one that has no name yet is its bit. */

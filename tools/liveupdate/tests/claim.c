@@ -20,9 +20,9 @@
 static struct {
 	int info_errno;
 	uint64_t features;
-	int flags_errno;
+	int claim_errno;
+	bool claimed;
 	bool retrieved;
-	uint32_t flags;
 } kernel;
 
 static int answer(int err)
@@ -44,11 +44,13 @@ static int retrieve(struct liveupdate_ioctl_retrieve_session *arg)
 	return 0;
 }
 
-static int set_flags(const struct liveupdate_session_set_flags *arg)
+static int claim(struct liveupdate_ioctl_retrieve_session *arg)
 {
-	if (!kernel.flags_errno)
-		kernel.flags = arg->flags;
-	return answer(kernel.flags_errno);
+	if (kernel.claim_errno)
+		return answer(kernel.claim_errno);
+	kernel.claimed = !strcmp((const char *)arg->name, "vm0");
+	arg->fd = SESSION;
+	return 0;
 }
 
 int ioctl(int fd, unsigned long command, ...)
@@ -63,27 +65,27 @@ int ioctl(int fd, unsigned long command, ...)
 		return get_info(arg);
 	if (fd == DEVICE && command == LIVEUPDATE_IOCTL_RETRIEVE_SESSION)
 		return retrieve(arg);
-	if (fd == SESSION && command == LIVEUPDATE_SESSION_SET_FLAGS)
-		return set_flags(arg);
+	if (fd == DEVICE && command == LIVEUPDATE_IOCTL_CLAIM_SESSION)
+		return claim(arg);
 	return answer(EBADF);
 }
 
 static bool claims_for_good(void)
 {
-	kernel.features = LIVEUPDATE_FEATURE_KEEP_ON_CLOSE;
+	kernel.features = LIVEUPDATE_FEATURE_CLAIM_SESSION;
 	return liveupdate_claim_session(DEVICE, "vm0") == SESSION &&
-	       kernel.flags == LIVEUPDATE_SESSION_KEEP_ON_CLOSE;
+	       kernel.claimed && !kernel.retrieved;
 }
 
 static bool leaves_alone(void)
 {
 	return liveupdate_claim_session(DEVICE, "vm0") == -EOPNOTSUPP &&
-	       !kernel.retrieved;
+	       !kernel.claimed && !kernel.retrieved;
 }
 
 static bool without_the_feature(void)
 {
-	kernel.features = ~(uint64_t)LIVEUPDATE_FEATURE_KEEP_ON_CLOSE;
+	kernel.features = ~(uint64_t)LIVEUPDATE_FEATURE_CLAIM_SESSION;
 	return leaves_alone();
 }
 
@@ -101,9 +103,9 @@ static bool on_mainline(void)
 
 static bool reports_a_refusal(void)
 {
-	kernel.features = LIVEUPDATE_FEATURE_KEEP_ON_CLOSE;
-	kernel.flags_errno = EOPNOTSUPP;
-	return liveupdate_claim_session(DEVICE, "vm0") == -EOPNOTSUPP;
+	kernel.features = LIVEUPDATE_FEATURE_CLAIM_SESSION;
+	kernel.claim_errno = EINVAL;
+	return liveupdate_claim_session(DEVICE, "vm0") == -EINVAL && !kernel.retrieved;
 }
 
 static bool same_version(void)

@@ -84,7 +84,7 @@ static int create(struct liveupdate_ioctl_create_session *arg)
 	return arg->fd < 0 ? -1 : 0;
 }
 
-static int retrieve_session(struct liveupdate_ioctl_retrieve_session *arg)
+static int claim_session(struct liveupdate_ioctl_retrieve_session *arg)
 {
 	arg->fd = lock_session("incoming", (const char *)arg->name);
 	return arg->fd < 0 ? -1 : 0;
@@ -303,8 +303,6 @@ static int session_ioctl(char path[PATH_MAX], unsigned long command, void *arg)
 		return abandon(path, arg);
 	case LIVEUPDATE_SESSION_LIST_FILES:
 		return list_files(path, arg);
-	case LIVEUPDATE_SESSION_SET_FLAGS:
-		return 0;
 	}
 	return answer(ENOTTY);
 }
@@ -313,7 +311,7 @@ static int get_info(struct liveupdate_ioctl_get_info *info)
 {
 	const char *number = getenv("FAKE_NUMBER");
 
-	info->features = LIVEUPDATE_FEATURE_KEEP_ON_CLOSE;
+	info->features = LIVEUPDATE_FEATURE_CLAIM_SESSION;
 	info->number = number ? strtoull(number, NULL, 0) : 0;
 	return 0;
 }
@@ -323,8 +321,8 @@ static int device_ioctl(unsigned long command, void *arg)
 	switch (command) {
 	case LIVEUPDATE_IOCTL_CREATE_SESSION:
 		return create(arg);
-	case LIVEUPDATE_IOCTL_RETRIEVE_SESSION:
-		return retrieve_session(arg);
+	case LIVEUPDATE_IOCTL_CLAIM_SESSION:
+		return claim_session(arg);
 	case LIVEUPDATE_IOCTL_LIST_SESSIONS:
 		return list_sessions(arg);
 	case LIVEUPDATE_IOCTL_GET_INFO:

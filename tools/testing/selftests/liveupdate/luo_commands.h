@@ -46,6 +46,8 @@ static const struct luo_command luo_device_commands[] = {
 			   -EEXIST, .name = "arguments"),
 	LUO_DEVICE_COMMAND(LIVEUPDATE_IOCTL_RETRIEVE_SESSION, liveupdate_ioctl_retrieve_session,
 			   -ENOENT, .name = "none"),
+	LUO_DEVICE_COMMAND(LIVEUPDATE_IOCTL_CLAIM_SESSION, liveupdate_ioctl_retrieve_session,
+			   -ENOENT, .name = "none"),
 	LUO_DEVICE_COMMAND(LIVEUPDATE_IOCTL_GET_INFO, liveupdate_ioctl_get_info, 0),
 	LUO_DEVICE_COMMAND(LIVEUPDATE_IOCTL_LIST_SESSIONS, liveupdate_ioctl_list_sessions, 0,
 			   .count = 1, .entries = (uintptr_t)&luo_session_entry),

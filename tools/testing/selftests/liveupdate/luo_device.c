@@ -161,7 +161,8 @@ TEST_F(device, info_names_features_and_formats)
 
 	ASSERT_EQ(0, luo_info(self->dev, &info));
 	EXPECT_EQ(LIVEUPDATE_FEATURE_LIST | LIVEUPDATE_FEATURE_UNPRESERVE_FD |
-		  LIVEUPDATE_FEATURE_KEEP_ON_CLOSE | LIVEUPDATE_FEATURE_ABANDON,
+		  LIVEUPDATE_FEATURE_KEEP_ON_CLOSE | LIVEUPDATE_FEATURE_ABANDON |
+		  LIVEUPDATE_FEATURE_CLAIM_SESSION,
 		  info.features);
 	EXPECT_STREQ("kho-v4", (char *)info.kho_format);
 	EXPECT_STREQ("luo-v5", (char *)info.luo_format);
