@@ -58,7 +58,7 @@ static int waits(const char *name)
 static int look_at(struct guest *guest)
 {
 	struct qmp *qmp = qmp_open(guest);
-	int err = qmp ? shape_take(guest, qmp) : -1;
+	int err = qmp ? shape_take(guest, qmp) ?: mounts_take(guest) : -1;
 
 	if (qmp)
 		qmp_close(qmp);

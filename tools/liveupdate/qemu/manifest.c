@@ -54,14 +54,14 @@ static json_t *make(const struct guest *guest)
 {
 	json_t *manifest;
 
-	manifest = json_pack("{s:i, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:o, s:o}",
+	manifest = json_pack("{s:i, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:O*, s:o, s:o}",
 			     "version", MANIFEST_VERSION,
 			     "qemu", guest->program, "qemu_version", guest->version,
 			     "mark", guest->mark,
 			     "machine", guest->shared->machine, "ran", guest->shared->ran,
 			     "stopped", (json_int_t)guest->shared->stopped,
 			     "state_bytes", (json_int_t)guest->state_bytes,
-			     "state_digest", (json_int_t)guest->digest,
+			     "state_digest", (json_int_t)guest->digest, "mounts", guest->mounts,
 			     "arguments", arguments_json(guest), "memory", rams_json(guest));
 	if (!manifest) {
 		fail("arguments for QEMU have to be UTF-8");
@@ -152,6 +152,7 @@ static int take(struct guest *guest, json_t *manifest)
 	mark = json_string_value(json_object_get(manifest, "mark"));
 	snprintf(guest->mark, sizeof(guest->mark), "%s", mark ?: "");
 	guest->shared->stopped = json_integer_value(json_object_get(manifest, "stopped"));
+	guest->mounts = json_incref(json_object_get(manifest, "mounts"));
 	guest->state_bytes = bytes;
 	guest->digest = digest;
 	/* --qemu names another. */

@@ -88,6 +88,8 @@ struct guest {
 	char version[64];
 	struct ram rams[RAM_MAX];
 	int ram_count;
+	/* Where the file systems of its files are mounted; NULL if that is not known. */
+	json_t *mounts;
 	int manifest, state, session;
 	uint64_t state_bytes, digest;
 	/* The session came from the previous kernel. */
@@ -180,6 +182,13 @@ bool qmp_is_open_ended(const struct qmp *qmp);
 int shape_take(struct guest *guest, struct qmp *qmp);
 /* Fails if it is another one by now. */
 int shape_check(const struct guest *guest, struct qmp *qmp);
+
+/* ---- mounts.c ---- */
+
+/* When QEMU has opened all that it was started with. */
+int mounts_take(struct guest *guest);
+/* Fails if one of them is not there. */
+int mounts_check(const struct guest *guest);
 
 /* ---- process.c: QEMU as a process ---- */
 

@@ -98,7 +98,7 @@ int guest_claim(struct guest *guest)
 	guest->incoming = true;
 	guest->manifest = retrieve(guest, TOKEN_MANIFEST, "the manifest");
 	if (guest->manifest < 0 || manifest_read(guest) || mark_check(guest) ||
-	    guest_check_version(guest))
+	    mounts_check(guest) || guest_check_version(guest))
 		return -1;
 	guest->state = retrieve(guest, TOKEN_STATE, "the state");
 	if (guest->state < 0 || check_state(guest))
