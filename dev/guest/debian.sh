@@ -78,7 +78,7 @@ since() { systemctl show --value -p "$@" | awk '{ printf "%.1f", $1 / 1000000 }'
 boot() {
 	local unit
 	printf '  boot: systemd %s s' "$(since UserspaceTimestampMonotonic)"
-	for unit in local-fs.target sysinit.target basic.target network.target; do
+	for unit in luo-qemu-resume.service local-fs.target sysinit.target basic.target network.target; do
 		printf ', %s %s s' $unit "$(since ActiveEnterTimestampMonotonic $unit)"
 	done
 	for unit in $guests; do
@@ -88,12 +88,31 @@ boot() {
 	echo
 }
 
+# phases GUEST: what it stood still for, by the clocks of both kernels.
+phases() {
+	luoctl status | awk -v name="$1" -v still="$(still_ms "$1")" -v kernel="$(since UserspaceTimestampMonotonic)" \
+		-v started="$(since ExecMainStartTimestampMonotonic "luo-qemu@$1")" -v runs="$(since ActiveEnterTimestampMonotonic "luo-qemu@$1")" '
+		$1 == "freeze" || $1 == "jump" || $1 == "setup" { jump += $2 / 1000 }
+		END { printf "  %s stood still: until the jump %.1f s, jump %.1f s, kernel %.1f s, until its unit %.1f s, QEMU %.1f s\n",
+			name, still / 1000 - jump - runs, jump, kernel, started - kernel, runs - started }'
+}
+
+# Nor did they wait for services that take long.
+went_ahead() {
+	local guest basic
+	basic=$(since ActiveEnterTimestampMonotonic basic.target)
+	for guest in $guests; do
+		since ExecMainStartTimestampMonotonic "luo-qemu@$guest" | awk -v basic="$basic" '{ print; exit !($1 < basic) }' || return
+	done
+}
+
 table() {
 	local guest
 	echo
 	echo "  Guest  uptime: before       after  sleep of 0.2 s: before, after  clock behind  stood still"
 	for guest in $guests; do row "$guest"; done
 	echo "  connection: $(cat "$state/numbers") numbers before, $(numbers) after; ping: $(ping_goes_on)"
+	for guest in $guests; do phases "$guest"; done
 	boot
 	luoctl status | sed 's/^/  /'
 	echo
@@ -132,6 +151,7 @@ after() {
 	test=$(cat "$state/test")
 	ok "the kernel is the next one" is_kernel "$next"
 	for guest in $guests; do ok "$guest is back" within 300 is_active "$guest"; done
+	ok "they were resumed ahead of services" went_ahead
 	for guest in $guests; do
 		ok "$guest goes on" goes_on "$guest"
 		ok "$guest is whole, its uptime and its clock right" is_whole "$guest"
@@ -141,6 +161,7 @@ after() {
 	ok "nothing is left to finish" nothing_is_left
 	ok "no file system had to be repaired" file_systems_are_clean
 	ok "no unit failed" no_unit_failed
+	ok "the way back is open" luoctl --dry-run update "/boot/vmlinuz-$first"
 	table
 	ok "their power buttons are pressed" systemctl stop luo-qemu@vm0 luo-qemu@vm1
 	for guest in $guests; do ok "$guest has switched itself off" within 5 sh -c "tail -n 3 /var/log/$guest.serial | grep 'switched off'"; done
