@@ -11,6 +11,8 @@
 #include <linux/bsearch.h>
 #include <linux/limits.h>
 #include <linux/pci.h>
+#include <linux/printk.h>
+#include <linux/ratelimit.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/string.h>
@@ -22,11 +24,13 @@
  * @segment: Segment of the device.
  * @bdf:     Its bus, device and function.
  * @what:    What is wrong.
+ *
+ * As what the previous kernel says may be nonsense, of many only some are told.
  */
 void pci_kept_warn(u32 segment, u16 bdf, const char *what)
 {
-	pr_warn("%04x:%02x:%02x.%d: %s\n", segment, PCI_BUS_NUM(bdf), PCI_SLOT(bdf),
-		PCI_FUNC(bdf), what);
+	pr_warn_ratelimited("%04x:%02x:%02x.%d: %s\n", segment, PCI_BUS_NUM(bdf),
+			    PCI_SLOT(bdf), PCI_FUNC(bdf), what);
 }
 
 /* ---- what goes out ---- */

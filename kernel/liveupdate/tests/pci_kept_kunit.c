@@ -2,7 +2,11 @@
 /* Which PCI devices are kept, and what is believed of those that came in. */
 
 #include <kunit/test.h>
+#include <linux/jiffies.h>
+#include <linux/kmsg_dump.h>
 #include <linux/pci.h>
+#include <linux/prandom.h>
+#include <linux/ratelimit_types.h>
 #include <linux/slab.h>
 
 #include "../../../drivers/pci/liveupdate.h"
@@ -234,6 +238,99 @@ static void records_of_one_place_are_all_dropped(struct kunit *test)
 	kvfree(in);
 }
 
+#define SEEDS	1000
+
+/* Anything may stand anywhere, but the block has to be read at all. */
+static void damage_at_random(struct pci_kept_ser *ser, struct rnd_state *rnd)
+{
+	const size_t len = (ser->count + 1) * sizeof(ser->devs[0]);
+	u32 i, n = 1 + prandom_u32_state(rnd) % 8;
+	u8 *bytes = (u8 *)ser->devs;
+
+	for (i = 0; i < n; i++)
+		bytes[prandom_u32_state(rnd) % len] ^= 1 << prandom_u32_state(rnd) % 8;
+	if (prandom_u32_state(rnd) % 4 == 0)
+		ser->count = 1 + prandom_u32_state(rnd) % 8;
+}
+
+static bool is_sound(const struct pci_kept_dev_ser *rec)
+{
+	size_t len = strnlen(rec->driver, sizeof(rec->driver));
+
+	if (rec->segment > INT_MAX || rec->reserved || rec->flags & ~PCI_KEPT_FLAGS ||
+	    rec->vendor == 0xffff || !rec->users)
+		return false;
+
+	if (pci_kept_is_bridge(rec))
+		return rec->secondary > PCI_BUS_NUM(rec->bdf) &&
+		       rec->subordinate >= rec->secondary && !len;
+	return !rec->secondary && !rec->subordinate && len && len < sizeof(rec->driver);
+}
+
+static void expect_sound(struct kunit *test, struct pci_incoming *in, u32 seed)
+{
+	struct pci_incoming_dev *dev;
+
+	for (dev = in->devs; dev < in->devs + in->count; dev++) {
+		KUNIT_EXPECT_TRUE_MSG(test, is_sound(&dev->rec), "seed %u", seed);
+		KUNIT_EXPECT_PTR_EQ_MSG(test, dev, pci_incoming_find(in, dev->rec.segment,
+								     dev->rec.bdf),
+					"seed %u", seed);
+	}
+}
+
+/* What is read makes sense, and that something is not is known. */
+static void whatever_is_damaged_is_read(struct kunit *test)
+{
+	struct pci_kept_ser *whole = kept_new(test), *ser = kept_new(test);
+	struct rnd_state rnd;
+	u32 seed;
+
+	for (seed = 0; seed < SEEDS; seed++) {
+		struct pci_incoming *in;
+
+		memcpy(ser, whole, PCI_KEPT_SIZE);
+		prandom_seed_state(&rnd, seed);
+		damage_at_random(ser, &rnd);
+		in = incoming_of(test, ser);
+		KUNIT_EXPECT_LE_MSG(test, in->count, ser->count, "seed %u", seed);
+		KUNIT_EXPECT_TRUE_MSG(test, in->damaged || in->count == ser->count,
+				      "seed %u", seed);
+		expect_sound(test, in, seed);
+		kvfree(in);
+	}
+}
+
+static unsigned int lines_of(struct kunit *test, const char *text)
+{
+	char *line = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	struct kmsg_dump_iter iter;
+	unsigned int n = 0;
+	size_t len;
+
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	kmsg_dump_rewind(&iter);
+	while (kmsg_dump_get_line(&iter, false, line, PAGE_SIZE, &len))
+		n += !!strnstr(line, text, len);
+	return n;
+}
+
+static void damaged_records_do_not_flood_the_log(struct kunit *test)
+{
+	const char *text = "its record is damaged";
+	unsigned int before = lines_of(test, text), may;
+	struct pci_kept_ser *ser = kept_new(test);
+	unsigned long begin = jiffies;
+	struct pci_incoming *in;
+
+	ser->count = PCI_KEPT_MAX;
+	in = incoming_of(test, ser);
+	KUNIT_EXPECT_EQ(test, in->damaged, PCI_KEPT_MAX - 3);
+	may = 1 + (jiffies - begin) / DEFAULT_RATELIMIT_INTERVAL;
+	KUNIT_EXPECT_LE(test, lines_of(test, text) - before, may * DEFAULT_RATELIMIT_BURST);
+	kvfree(in);
+}
+
 static void most_records_are_read(struct kunit *test)
 {
 	struct pci_kept_ser *ser = kept_new(test);
@@ -345,6 +442,8 @@ static struct kunit_case pci_kept_cases[] = {
 	KUNIT_CASE(driver_without_end_is_not_believed),
 	KUNIT_CASE(device_that_is_not_there_is_not_believed),
 	KUNIT_CASE(records_of_one_place_are_all_dropped),
+	KUNIT_CASE(whatever_is_damaged_is_read),
+	KUNIT_CASE(damaged_records_do_not_flood_the_log),
 	KUNIT_CASE(most_records_are_read),
 	KUNIT_CASE(ordinary_device_is_not_refused),
 	KUNIT_CASE_PARAM(device_of_a_kind_is_refused, refusal_gen_params),
