@@ -33,7 +33,7 @@ coverage: deps  ## which lines and branches of the series the tests run
 mutants: deps   ## break the code in one place after the other: do the tests notice?
 	@dev/mutants
 hostile: deps   ## damaged records, a thousand seeds: does the kernel contain them?
-	@dev/hostile
+	@dev/hostile --maps 40
 interop: deps   ## updates to mainline 7.3 and back (long)
 	@dev/interop
 bench: deps     ## what a live update costs, beside mainline 7.3

@@ -23,8 +23,8 @@
 #define FRAME		((1ull << 52) - 1)
 /* Whose a page of files or of FLBs is stands at its end. */
 #define NOTE_WORDS	2
-#define CHUNK_WORDS	6
-#define FOLIO_WORDS	12
+/* Of a page of a list, so many lead to pages that others may covet. */
+#define FOLIOS_PER_LIST	16
 /* With the times that stand behind it. */
 #define ROOT_WORDS	8
 
@@ -34,6 +34,7 @@ enum class {
 	BLOCK,
 	RECORD,
 	HANDLE,
+	CHAIN,
 	CHUNK,
 	FOLIO,
 	RANGE,
@@ -43,8 +44,8 @@ enum class {
 };
 
 static const char *const class_names[CLASSES] = {
-	"session", "block", "record", "handle", "chunk", "folio", "range", "list of sessions",
-	"FLB",
+	"session", "block", "record", "handle", "chain", "chunk", "folio", "range",
+	"list of sessions", "FLB",
 };
 
 struct word {
@@ -65,6 +66,8 @@ static size_t nr_pages, page_room;
 struct owner {
 	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
 	size_t first, last;
+	/* Has a list of several chunks, which few have. */
+	bool chained;
 };
 
 static struct owner *owners;
@@ -117,14 +120,44 @@ static void add_page(__u64 pa)
 	pages[nr_pages++] = (struct page) { pa & -PAGE, nr_owners };
 }
 
-static void collect_folios(__u64 list, __u64 count)
+static void collect_folios(__u64 list, unsigned int count)
 {
-	__u64 i;
+	unsigned int i;
 
 	add_page(list);
-	add_words(FOLIO, list, count * 2 < FOLIO_WORDS ? count * 2 : FOLIO_WORDS);
-	for (i = 0; i < count && i < PAGE / 16; i++)
+	add_words(FOLIO, list, count * 2);
+	for (i = 0; i < count && i < FOLIOS_PER_LIST; i++)
 		add_page((word_at(list + i * 16) & FRAME) * PAGE);
+}
+
+/* Returns how many folios are in the lists that the chunk leads to, count at most. */
+static __u64 collect_chunk(__u64 chunk, __u64 count)
+{
+	__u64 done = 0, list, at;
+	unsigned int n;
+
+	add_page(chunk);
+	add_words(CHAIN, chunk, 1);
+	for (at = 8; at < PAGE && done < count; at += 8, done += n) {
+		list = word_at(chunk + at);
+		n = count - done < PAGE / 16 ? count - done : PAGE / 16;
+		add_words(CHUNK, chunk + at, 1);
+		collect_folios(list, n);
+	}
+	/* The first that is not in use. */
+	if (at < PAGE)
+		add_words(CHUNK, chunk + at, 1);
+	return done;
+}
+
+static void collect_list(__u64 chunk, __u64 count)
+{
+	__u64 done = 0;
+
+	for (; chunk && !(chunk % PAGE) && done < count; chunk = word_at(chunk)) {
+		owners[nr_owners].chained |= done > 0;
+		done += collect_chunk(chunk, count - done);
+	}
 }
 
 static void collect_ranges(__u64 record, __u64 handle)
@@ -141,7 +174,7 @@ static void collect_ranges(__u64 record, __u64 handle)
 
 static void collect_file(__u64 record)
 {
-	__u64 handle = word_at(record + HANDLER_SIZE), chunk, list;
+	__u64 handle = word_at(record + HANDLER_SIZE);
 
 	add_words(RECORD, record, FILE_SIZE / 8);
 	if (!handle || handle % PAGE)
@@ -149,14 +182,7 @@ static void collect_file(__u64 record)
 	add_page(handle);
 	add_words(HANDLE, handle, HANDLE_WORDS);
 	collect_ranges(record, handle);
-	chunk = word_at(handle + HANDLE_FOLIOS);
-	if (!chunk || chunk % PAGE)
-		return;
-	add_page(chunk);
-	add_words(CHUNK, chunk, CHUNK_WORDS);
-	list = word_at(chunk + 8);
-	if (list && !(list % PAGE))
-		collect_folios(list, word_at(handle + HANDLE_FOLIOS - 8));
+	collect_list(word_at(handle + HANDLE_FOLIOS), word_at(handle + HANDLE_FOLIOS - 8));
 }
 
 static void collect_files(__u64 block)
@@ -182,6 +208,7 @@ static void collect_session(__u64 record)
 	owner = &owners[nr_owners];
 	read_at(record, owner->name, sizeof(owner->name));
 	owner->first = nr_words;
+	owner->chained = false;
 	add_words(SESSION, record, SESSION_SIZE / 8);
 	collect_files(word_at(record + sizeof(owner->name)));
 	owner->last = nr_words;
@@ -303,13 +330,18 @@ static const struct owner *find_owner(unsigned int seed)
 	return NULL;
 }
 
+static enum class pick_class(struct hostile_dice *dice, const struct owner *owner)
+{
+	return owner->chained && hostile_pick(dice, 2) ? CHAIN : hostile_pick(dice, CLASSES);
+}
+
 static const struct word *pick_word(struct hostile_dice *dice, const struct owner *owner)
 {
 	const struct word *found = NULL;
 	size_t i, n = 0;
 
 	while (!n) {
-		enum class class = hostile_pick(dice, CLASSES);
+		enum class class = pick_class(dice, owner);
 
 		for (i = owner->first; i < owner->last; i++) {
 			if (words[i].class == class && !hostile_pick(dice, ++n))

@@ -22,6 +22,11 @@
 #define WHOLE_PER_HUGE	4
 #define SEEDS_PER_FLB	8
 #define FLB_DEVICE	"/dev/luo-test-v2"
+/* Others have a list of folios of two pages, or one of two chunks of pages. */
+#define SEEDS_PER_PAGES	16
+#define PAGES_FILE	(300 * 4096)
+#define SEEDS_PER_CHAIN	512
+#define CHAIN_FILE	((511 * 256 + 64) * 4096ull)
 #define WAYS		8
 /* What was damaged is told of no more seeds than that. */
 #define FEW		16
@@ -186,6 +191,10 @@ static int third_file(unsigned int seed)
 	/* Ways of damage take turns. */
 	if (seed % SEEDS_PER_HUGE == 2 + seed / SEEDS_PER_HUGE % 4)
 		return huge_memfd(seed, 2);
+	if (seed % SEEDS_PER_CHAIN == SEEDS_PER_CHAIN / 2)
+		return luo_filled_memfd(CHAIN_FILE, seed);
+	if (seed % SEEDS_PER_PAGES == 6)
+		return luo_filled_memfd(PAGES_FILE, seed);
 	return seed % SEEDS_PER_FLB == 3 ? flb_file(seed) : luo_filled_memfd(4096, seed);
 }
 
