@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A PCI device that goes on with its work over live updates. Needs luo_hda.ko beside
- * the other modules, and QEMU's intel-hda on each of the buses 1 to 10, behind a root
+ * the other modules, and QEMU's intel-hda on each of the buses 1 to 13, behind a root
  * port of its own at 00:04.0 and after; 3 of them where names begin with pci-.
  */
 
@@ -27,6 +27,7 @@
 #define MOVED		"0000:08:00.0"
 #define DAMAGED		"0000:09:00.0"
 #define UNBRIDGED	"0000:0a:00.0"
+#define LEFT		"0000:0d:00.0"
 
 /* As in luo_hda.c. */
 struct luo_hda_state {
@@ -81,6 +82,18 @@ static const char *port_attribute(const char *device, const char *name)
 static bool is_bus_master(const char *device)
 {
 	return read_config(device, "config", PCI_COMMAND) & PCI_COMMAND_MASTER;
+}
+
+static void set_command(const char *device, __u16 bits)
+{
+	int fd = open_config(attribute(device, "config"));
+	__u16 command;
+
+	CHECK_FD(fd);
+	CHECK_EQ(2, pread(fd, &command, 2, PCI_COMMAND));
+	command |= bits;
+	CHECK_EQ(2, pwrite(fd, &command, 2, PCI_COMMAND));
+	close(fd);
 }
 
 static void check_at_work(const char *device)
@@ -194,21 +207,34 @@ static void check_stopped(const struct scenario *s)
 	CHECK(!(read_config(NOBODYS, "../config", PCI_COMMAND) & PCI_COMMAND_MASTER));
 }
 
+/* ---- its driver has left it ---- */
+
+static void leave_device(const struct scenario *s)
+{
+	int stream = open_stream(LEFT);
+
+	check_stream(stream);
+	close(stream);
+	CHECK_OK(bind("luo_hda", "unbind", LEFT));
+	CHECK(!is_bus_master(LEFT));
+	set_command(LEFT, PCI_COMMAND_MASTER);
+	CHECK(is_bus_master(LEFT));
+}
+
+/* By the kernel before. */
+static void check_left(const struct scenario *s)
+{
+	CHECK(!is_bus_master(LEFT));
+	CHECK(!is_logged(LEFT ": live update: "));
+}
+
 /* ---- another driver comes ---- */
 
 static void keep_from_others(const struct scenario *s)
 {
-	__u16 command;
-	int fd;
-
 	keep(s, OTHERS);
 	/* Without MSI this is how a driver has it silent. */
-	fd = open_config(attribute(OTHERS, "config"));
-	CHECK_FD(fd);
-	CHECK_EQ(2, pread(fd, &command, 2, PCI_COMMAND));
-	command |= PCI_COMMAND_INTX_DISABLE;
-	CHECK_EQ(2, pwrite(fd, &command, 2, PCI_COMMAND));
-	close(fd);
+	set_command(OTHERS, PCI_COMMAND_INTX_DISABLE);
 }
 
 static void check_other_driver(const struct scenario *s)
@@ -601,6 +627,7 @@ static void check_stopped_on_the_way(const struct scenario *s)
 /* Machines of their own have those that begin with another word than "pci:". */
 const struct scenario pci_scenarios[] = {
 	SCENARIO("pci: nobody keeps it", use_stream, check_stopped),
+	SCENARIO("pci: its driver has left it", leave_device, check_left),
 	SCENARIO("pci: it goes away", lose_device, lose_what_came_in),
 	SCENARIO("pci: another driver comes", keep_from_others, check_other_driver),
 	SCENARIO("pci: it goes on", keep_stream, take_stream_over),
