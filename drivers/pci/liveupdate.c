@@ -17,6 +17,7 @@
 #include <linux/init.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
+#include <linux/kho/abi/luo.h>
 #include <linux/liveupdate.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
@@ -40,8 +41,11 @@ static struct pci_kept_ser *pci_kept;
 /* Obj of the FLB that came in, or NULL. */
 static struct pci_incoming *pci_incoming;
 
-/* Something came in of which can't be known what it is about. */
-static bool pci_incoming_damaged;
+/*
+ * Something came in: as a kernel stops all that it does not keep, a device at work
+ * of which nothing is known is one that was to be known.
+ */
+static bool pci_stops_unknown;
 
 /* ---- devices ---- */
 
@@ -66,80 +70,7 @@ static void pci_kept_describe(struct pci_dev *dev, struct pci_kept_dev_ser *rec)
 	rec->subordinate = buses >> 16;
 }
 
-static bool pci_is_bus_master(struct pci_dev *dev)
-{
-	u16 command;
-
-	pci_read_config_word(dev, PCI_COMMAND, &command);
-	return !PCI_POSSIBLE_ERROR(command) && command & PCI_COMMAND_MASTER;
-}
-
-/* What it had begun is in memory when this returns. */
-static void pci_stop_dma(struct pci_dev *dev, const char *why)
-{
-	if (pci_is_bus_master(dev)) {
-		pci_clear_master(dev);
-		pci_is_bus_master(dev);
-		pci_wait_for_pending_transaction(dev);
-	}
-	pci_warn(dev, "live update: %s: bus master is off\n", why);
-}
-
 /* ---- what goes out ---- */
-
-static int pci_is_other_alias(struct pci_dev *dev, u16 alias, void *data)
-{
-	struct pci_dev *asked = data;
-
-	return dev != asked || alias != pci_dev_id(asked);
-}
-
-static bool pci_has_acs_quirk(struct pci_dev *dev)
-{
-	return dev->dev_flags & PCI_DEV_FLAGS_ACS_ENABLED_QUIRK ||
-	       pci_dev_specific_acs_enabled(dev, 0) >= 0;
-}
-
-static bool pci_path_has_acs_quirk(struct pci_dev *dev)
-{
-	for (; dev; dev = pci_upstream_bridge(dev)) {
-		if (pci_has_acs_quirk(dev))
-			return true;
-	}
-	return false;
-}
-
-static const char *pci_why_not_kept(struct pci_dev *dev)
-{
-	if (dev->hdr_type != PCI_HEADER_TYPE_NORMAL)
-		return "a bridge";
-	if (dev->is_virtfn || pci_num_vf(dev))
-		return "virtual functions";
-	if (dev->ats_enabled || dev->pasid_enabled || dev->pri_enabled)
-		return "ATS, PASID or PRI in use";
-	if (pci_for_each_dma_alias(dev, pci_is_other_alias, dev))
-		return "DMA under another name";
-	if (pci_path_has_acs_quirk(dev))
-		return "isolation by a quirk only";
-	return NULL;
-}
-
-/**
- * pci_liveupdate_refuses - Say if a device can't be kept.
- * @dev: Device.
- *
- * Return: 0 or -EOPNOTSUPP, and the log says why.
- */
-int pci_liveupdate_refuses(struct pci_dev *dev)
-{
-	const char *why = pci_why_not_kept(dev);
-
-	if (!why)
-		return 0;
-
-	pci_warn(dev, "live update: refused: %s\n", why);
-	return -EOPNOTSUPP;
-}
 
 static bool pci_kept_has_room(struct pci_dev *dev)
 {
@@ -275,21 +206,30 @@ static struct pci_dev *pci_incoming_get(const struct pci_incoming_dev *dev)
 							   PCI_BUS_NUM(dev->rec.bdf),
 							   dev->rec.bdf & 0xff);
 
-	if (pdev && pci_dev_came_in(pdev))
+	if (pdev && (pci_dev_came_in(pdev) || pci_dev_is_stopped(pdev)))
 		return pdev;
 
 	pci_dev_put(pdev);
 	return NULL;
 }
 
-/* The last user of a bridge releases it. */
-static void pci_incoming_release(struct pci_incoming_dev *dev)
+static bool pci_incoming_let_go(struct pci_dev *pdev)
+{
+	if (!test_and_clear_bit(PCI_DEV_CAME_IN, &pdev->priv_flags))
+		return false;
+
+	pm_runtime_put(&pdev->dev);
+	return true;
+}
+
+/* Nobody waits for it any more. The last user of a bridge releases it. */
+static void pci_incoming_release(struct pci_incoming_dev *dev, enum pci_incoming_state state)
 {
 	struct pci_incoming_dev *bridge = pci_incoming->devs;
 	struct pci_dev *pdev;
 
 	lockdep_assert_held(&pci_keep_lock);
-	dev->state = PCI_RELEASED;
+	dev->state = state;
 	for (; bridge < pci_incoming->devs + pci_incoming->count; bridge++) {
 		if (pci_kept_is_bridge(&dev->rec) ||
 		    !pci_kept_is_behind(&dev->rec, &bridge->rec) || --bridge->users)
@@ -297,7 +237,7 @@ static void pci_incoming_release(struct pci_incoming_dev *dev)
 		bridge->state = PCI_RELEASED;
 		pdev = pci_incoming_get(bridge);
 		if (pdev)
-			clear_bit(PCI_DEV_CAME_IN, &pdev->priv_flags);
+			pci_incoming_let_go(pdev);
 		pci_dev_put(pdev);
 	}
 }
@@ -306,8 +246,8 @@ static void pci_incoming_give_up(struct pci_incoming_dev *dev, struct pci_dev *p
 				 const char *why)
 {
 	pci_stop_dma(pdev, why);
-	clear_bit(PCI_DEV_CAME_IN, &pdev->priv_flags);
-	pci_incoming_release(dev);
+	pci_incoming_let_go(pdev);
+	pci_incoming_release(dev, PCI_STOPPED);
 }
 
 static struct pci_incoming_dev *pci_incoming_of(const struct pci_dev *pdev)
@@ -317,6 +257,27 @@ static struct pci_incoming_dev *pci_incoming_of(const struct pci_dev *pdev)
 		return NULL;
 	return pci_incoming_find(pci_incoming, pci_kept_segment(pdev),
 				 PCI_DEVID(pdev->bus->number, pdev->devfn));
+}
+
+/*
+ * What it was told stands in its registers: it goes on with that as soon as a driver
+ * has it be bus master. One try, as it is somebody's then.
+ */
+static int pci_incoming_reset(struct pci_dev *pdev)
+{
+	int err = pci_reset_stopped(pdev);
+	struct pci_incoming_dev *dev;
+
+	guard(mutex)(&pci_keep_lock);
+	dev = pci_incoming_of(pdev);
+	/* Without a record, what it may write to could be anybody's. */
+	if (err && !dev)
+		return -EBUSY;
+
+	clear_bit(PCI_DEV_STOPPED, &pdev->priv_flags);
+	if (!err && dev && dev->state == PCI_STOPPED)
+		dev->state = PCI_RELEASED;
+	return 0;
 }
 
 static bool pci_incoming_fits(const struct pci_incoming_dev *dev, struct pci_dev *pdev)
@@ -351,6 +312,13 @@ static u8 pci_bars_with_address(const struct pci_dev *pdev)
 	return bars;
 }
 
+/* Bridges to other buses than PCI may have their bus master on for good. */
+static bool pci_is_to_be_stopped(struct pci_dev *pdev)
+{
+	return pci_stops_unknown && pdev->hdr_type == PCI_HEADER_TYPE_NORMAL &&
+	       pdev->class >> 16 != PCI_BASE_CLASS_BRIDGE && pci_is_bus_master(pdev);
+}
+
 /**
  * pci_liveupdate_scanned - Recognise what came in.
  * @pdev: Device or bridge that was found on the bus, which nobody else knows of
@@ -363,13 +331,17 @@ void pci_liveupdate_scanned(struct pci_dev *pdev)
 	guard(mutex)(&pci_keep_lock);
 	dev = pci_incoming_of(pdev);
 	if (!dev || dev->state != PCI_AWAITED) {
-		if (pci_incoming_damaged && pdev->hdr_type == PCI_HEADER_TYPE_NORMAL &&
-		    pci_is_bus_master(pdev))
+		if (pci_is_to_be_stopped(pdev))
 			pci_stop_dma(pdev, "at work without a record");
+		/* It was removed, and comes back. */
+		if (dev && dev->state == PCI_STOPPED)
+			set_bit(PCI_DEV_STOPPED, &pdev->priv_flags);
 		return;
 	}
+	/* What was kept may be elsewhere. */
 	if (!pci_incoming_fits(dev, pdev)) {
-		pci_incoming_give_up(dev, pdev, "another device than was kept");
+		pci_stop_dma(pdev, "another device than was kept");
+		pci_incoming_release(dev, PCI_LOST);
 		return;
 	}
 	if (dev->rec.flags & PCI_KEPT_BUS_MASTER && !pci_is_bus_master(pdev)) {
@@ -396,7 +368,13 @@ void pci_liveupdate_removed(struct pci_dev *pdev)
 {
 	struct pci_incoming_dev *dev;
 
-	if (!pci_dev_is_at_work(pdev) || pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+	if (!pci_dev_is_at_work(pdev)) {
+		/* Not to be taken for one that came in when it comes back. */
+		if (pci_is_to_be_stopped(pdev))
+			pci_clear_master(pdev);
+		return;
+	}
+	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
 		return;
 
 	guard(mutex)(&pci_keep_lock);
@@ -410,27 +388,35 @@ void pci_liveupdate_removed(struct pci_dev *pdev)
 		pci_incoming_give_up(dev, pdev, "removed");
 }
 
-/**
- * pci_liveupdate_may_bind - Say if a driver may have a device.
- * @pdev: Device.
- * @drv:  Driver.
- *
- * Return: 0, or -EBUSY if it came in and another driver kept it.
- */
-int pci_liveupdate_may_bind(struct pci_dev *pdev, const struct pci_driver *drv)
+static bool pci_incoming_is_for(struct pci_dev *pdev, const struct pci_driver *drv)
 {
 	struct pci_incoming_dev *dev;
-
-	if (!pci_dev_came_in(pdev))
-		return 0;
 
 	guard(mutex)(&pci_keep_lock);
 	dev = pci_dev_came_in(pdev) ? pci_incoming_of(pdev) : NULL;
 	if (!dev || pci_kept_is_bridge(&dev->rec) || !strcmp(dev->rec.driver, drv->name))
-		return 0;
+		return true;
 
 	pci_info(pdev, "live update: waits for %s, not for %s\n", dev->rec.driver, drv->name);
-	return -EBUSY;
+	return false;
+}
+
+/**
+ * pci_liveupdate_may_bind - Say if a driver may have a device.
+ * @pdev: Device, locked.
+ * @drv:  Driver.
+ *
+ * One that was stopped is reset before.
+ *
+ * Return: 0, or -EBUSY if it came in and another driver kept it, or if it was at
+ * work without a record and can't be reset.
+ */
+int pci_liveupdate_may_bind(struct pci_dev *pdev, const struct pci_driver *drv)
+{
+	if (pci_dev_came_in(pdev) && !pci_incoming_is_for(pdev, drv))
+		return -EBUSY;
+
+	return pci_dev_is_stopped(pdev) ? pci_incoming_reset(pdev) : 0;
 }
 
 /**
@@ -483,31 +469,65 @@ int pci_liveupdate_retrieve(struct pci_dev *dev)
 
 	guard(mutex)(&pci_keep_lock);
 	in = pci_incoming_of(dev);
-	if (!in || !test_and_clear_bit(PCI_DEV_CAME_IN, &dev->priv_flags))
+	if (!in || !pci_incoming_let_go(dev))
 		return -ENOENT;
 
 	/* That it is one is known to the core by its calls only, so far. */
 	dev->is_busmaster = pci_is_bus_master(dev);
-	pci_incoming_release(in);
+	pci_incoming_release(in, PCI_TAKEN);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_retrieve);
 
-static void pci_incoming_finish(struct pci_incoming_dev *dev)
+static void pci_incoming_end(struct pci_incoming_dev *dev, struct pci_dev *pdev)
 {
-	struct pci_dev *pdev;
-
-	if (dev->state == PCI_RELEASED)
+	lockdep_assert_held(&pci_keep_lock);
+	if (dev->state != PCI_AWAITED && dev->state != PCI_FOUND)
 		return;
 
-	pdev = pci_incoming_get(dev);
 	if (pdev) {
 		pci_incoming_give_up(dev, pdev, "nobody took it over");
 	} else {
 		pci_kept_warn(dev->rec.segment, dev->rec.bdf, "was kept, and is not there");
-		pci_incoming_release(dev);
+		pci_incoming_release(dev, PCI_LOST);
 	}
+}
+
+static struct pci_dev *pci_incoming_get_or_end(struct pci_incoming_dev *dev)
+{
+	struct pci_dev *pdev;
+
+	guard(mutex)(&pci_keep_lock);
+	pdev = pci_incoming_get(dev);
+	if (!pdev)
+		pci_incoming_end(dev, NULL);
+	return pdev;
+}
+
+/* The driver that it may have must not be about to enable it, or to go. */
+static void pci_incoming_finish(struct pci_incoming_dev *dev)
+{
+	struct pci_dev *pdev = pci_incoming_get_or_end(dev);
+
+	if (!pdev)
+		return;
+
+	device_lock(&pdev->dev);
+	scoped_guard(mutex, &pci_keep_lock)
+		pci_incoming_end(dev, pdev);
+	if (pci_dev_is_stopped(pdev))
+		pci_incoming_reset(pdev);
+	device_unlock(&pdev->dev);
 	pci_dev_put(pdev);
+}
+
+static struct pci_incoming_dev *pci_incoming_device(u32 segment, u16 bdf)
+{
+	struct pci_incoming_dev *dev;
+
+	guard(mutex)(&pci_keep_lock);
+	dev = pci_incoming ? pci_incoming_find(pci_incoming, segment, bdf) : NULL;
+	return dev && !pci_kept_is_bridge(&dev->rec) ? dev : NULL;
 }
 
 /**
@@ -515,26 +535,28 @@ static void pci_incoming_finish(struct pci_incoming_dev *dev)
  * @segment: Segment of the device.
  * @bdf:     Its bus, device and function, see PCI_DEVID().
  *
- * The memory that it had may be freed after that.
+ * Its bus master goes off, and it is reset. If this returns 0, the memory that it
+ * had may be freed; after any error, which the log tells of, it may still be
+ * written to, now or as soon as a driver has the device.
  *
- * Context: finish of a file that was not retrieved.
- * Return: 0 if it does not do DMA any more; -ENOENT if no such device came in, so
+ * Context: finish of a file that was not retrieved. May sleep, and takes the lock of
+ * the device.
+ * Return: 0; -ENOTTY if it can't be, or was not, reset; -ENODEV if it was not found;
+ * -EBUSY if it was retrieved, for another file; -ENOENT if no such device came in, so
  * that what the caller knows is damaged.
  */
 int pci_liveupdate_finish(u32 segment, u16 bdf)
 {
-	struct pci_incoming_dev *dev;
+	struct pci_incoming_dev *dev = pci_incoming_device(segment, bdf);
+	int err = -ENOENT;
 
-	guard(mutex)(&pci_keep_lock);
-	dev = pci_incoming ? pci_incoming_find(pci_incoming, segment, bdf) : NULL;
-	if (!dev || pci_kept_is_bridge(&dev->rec)) {
-		pci_kept_warn(segment, bdf,
-			      "nothing is known of it: what it may write to stays reserved");
-		return -ENOENT;
+	if (dev) {
+		pci_incoming_finish(dev);
+		err = pci_incoming_verdict(dev);
 	}
-
-	pci_incoming_finish(dev);
-	return 0;
+	if (err)
+		pci_kept_warn(segment, bdf, pci_why_reserved(err));
+	return err;
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_finish);
 
@@ -588,13 +610,13 @@ static int pci_keep_retrieve(struct liveupdate_flb_op_args *args)
 	args->obj = in;
 	guard(mutex)(&pci_keep_lock);
 	pci_incoming = in;
-	pci_incoming_damaged = in->damaged;
 	return 0;
 }
 
 static void pci_keep_finish(struct liveupdate_flb_op_args *args)
 {
 	struct pci_incoming *in = args->obj;
+	struct pci_dev *pdev;
 	unsigned int i;
 
 	if (!in) {
@@ -603,8 +625,12 @@ static void pci_keep_finish(struct liveupdate_flb_op_args *args)
 	}
 	scoped_guard(mutex, &pci_keep_lock) {
 		for (i = 0; i < in->count; i++) {
-			if (!pci_kept_is_bridge(&in->devs[i].rec))
-				pci_incoming_finish(&in->devs[i]);
+			if (pci_kept_is_bridge(&in->devs[i].rec))
+				continue;
+			/* Its memory stays reserved, as nobody has come to free it. */
+			pdev = pci_incoming_get(&in->devs[i]);
+			pci_incoming_end(&in->devs[i], pdev);
+			pci_dev_put(pdev);
 		}
 		pci_incoming = NULL;
 	}
@@ -706,6 +732,14 @@ void pci_liveupdate_unregister(struct liveupdate_file_handler *fh)
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_unregister);
 
+/* There is a handover that this kernel does not read, or could not. */
+static bool __init pci_handover_is_unread(void)
+{
+	phys_addr_t phys;
+
+	return is_kho_boot() || kho_retrieve_subtree(LUO_BLOB_NAME, &phys, NULL) == -EINVAL;
+}
+
 /* Before the first bus is scanned, which is done by subsys_initcall(). */
 static int __init pci_liveupdate_init(void)
 {
@@ -714,10 +748,7 @@ static int __init pci_liveupdate_init(void)
 
 	if (!err)
 		liveupdate_flb_put_incoming(&pci_keep_flb);
-	else if (err == -EOPNOTSUPP)
-		pci_incoming_damaged = is_kho_boot();
-	else if (err != -ENOENT)
-		pci_incoming_damaged = true;
+	pci_stops_unknown = err == -EOPNOTSUPP ? pci_handover_is_unread() : err != -ENOENT;
 	return 0;
 }
 arch_initcall_sync(pci_liveupdate_init);

@@ -5,9 +5,10 @@
  * kept:    goes on over the jump that is to come; the previous kernel's word for
  *          what came in.
  * came in: was kept by the previous kernel, and nobody has taken it over yet.
+ * stopped: was at work, has its bus master off, and was not reset yet.
  *
- * Bridges above such a device are what it is. Both are bits of
- * pci_dev::priv_flags, which change under pci_keep_lock.
+ * Bridges above a device that is kept or came in are that, too. Each is a bit of
+ * pci_dev::priv_flags, which changes under pci_keep_lock.
  */
 #ifndef DRIVERS_PCI_LIVEUPDATE_H
 #define DRIVERS_PCI_LIVEUPDATE_H
@@ -15,6 +16,7 @@
 #include <linux/bitops.h>
 #include <linux/kho/abi/pci_kept.h>
 #include <linux/pci.h>
+#include <linux/pm_runtime.h>
 
 #include "pci.h"
 
@@ -25,14 +27,20 @@ struct pci_driver;
 enum pci_incoming_state {
 	PCI_AWAITED,
 	PCI_FOUND,
-	/* Its driver has it, or its bus master is off: one like any other. */
+	/* Nobody has found it. */
+	PCI_LOST,
+	/* Its bus master is off. */
+	PCI_STOPPED,
+	/* Its driver has it. */
+	PCI_TAKEN,
+	/* It was reset; of a bridge, it is one like any other. */
 	PCI_RELEASED,
 };
 
 /**
  * struct pci_incoming_dev - A device or bridge that came in.
  * @rec:     What the previous kernel says, as far as it makes sense.
- * @users:   Of a bridge, how many devices behind it are not released.
+ * @users:   Of a bridge, how many devices behind it are awaited or found.
  * @state:   How far it is.
  * @bars:    Bit for each BAR that has an address.
  * @carried: It is kept once more, as nobody took it over.
@@ -76,6 +84,15 @@ bool pci_kept_is_behind(const struct pci_kept_dev_ser *rec,
 			const struct pci_kept_dev_ser *bridge);
 struct pci_incoming *pci_incoming_read(const struct pci_kept_ser *ser);
 struct pci_incoming_dev *pci_incoming_find(struct pci_incoming *in, u32 segment, u16 bdf);
+int pci_incoming_verdict(const struct pci_incoming_dev *dev);
+const char *pci_why_reserved(int err);
+
+/* ---- one device, drivers/pci/liveupdate_device.c ---- */
+
+bool pci_is_bus_master(struct pci_dev *dev);
+void pci_stop_dma(struct pci_dev *dev, const char *why);
+int pci_reset_stopped(struct pci_dev *dev);
+int pci_liveupdate_refuses(struct pci_dev *dev);
 
 /* ---- for the PCI core, drivers/pci/liveupdate.c ---- */
 
@@ -91,11 +108,22 @@ static inline bool pci_dev_came_in(const struct pci_dev *dev)
 	return test_bit(PCI_DEV_CAME_IN, &dev->priv_flags);
 }
 
+static inline bool pci_dev_is_stopped(const struct pci_dev *dev)
+{
+	return test_bit(PCI_DEV_STOPPED, &dev->priv_flags);
+}
+
+/* Of what came in, and has a struct device by now: it stays in D0. */
+static inline void pci_liveupdate_initialized(struct pci_dev *dev)
+{
+	if (pci_dev_came_in(dev))
+		pm_runtime_get_noresume(&dev->dev);
+}
+
 void pci_liveupdate_scanned(struct pci_dev *dev);
 void pci_liveupdate_removed(struct pci_dev *dev);
 int pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv);
 void pci_liveupdate_moves(struct pci_dev *dev, int resno);
-int pci_liveupdate_refuses(struct pci_dev *dev);
 void pci_liveupdate_leave(struct pci_dev *dev);
 
 #else /* CONFIG_PCI_LIVEUPDATE */
@@ -108,6 +136,10 @@ static inline bool pci_dev_is_kept(const struct pci_dev *dev)
 static inline bool pci_dev_came_in(const struct pci_dev *dev)
 {
 	return false;
+}
+
+static inline void pci_liveupdate_initialized(struct pci_dev *dev)
+{
 }
 
 static inline void pci_liveupdate_scanned(struct pci_dev *dev)

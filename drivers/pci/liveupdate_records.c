@@ -102,12 +102,13 @@ bool pci_kept_remove(struct pci_kept_ser *ser, u32 segment, u16 bdf)
  * pci_kept_valid - Say if a block can be read.
  * @ser: Block of PCI_KEPT_SIZE, or NULL.
  *
- * Return: true if it is one of ours; each record may still be damaged.
+ * Return: true if it is one of ours; each record may still be damaged. There is none
+ * where all devices were pulled out, or given up.
  */
 bool pci_kept_valid(const struct pci_kept_ser *ser)
 {
 	return ser && ser->magic == PCI_KEPT_MAGIC && !ser->reserved &&
-	       ser->count && ser->count <= PCI_KEPT_MAX;
+	       ser->count <= PCI_KEPT_MAX;
 }
 
 static bool pci_kept_bridge_valid(const struct pci_kept_dev_ser *rec)
@@ -242,4 +243,45 @@ struct pci_incoming_dev *pci_incoming_find(struct pci_incoming *in, u32 segment,
 	const struct pci_incoming_dev key = { .rec = { .segment = segment, .bdf = bdf } };
 
 	return bsearch(&key, in->devs, in->count, sizeof(key), pci_incoming_compare);
+}
+
+/**
+ * pci_incoming_verdict - Say if the memory of a device may be freed.
+ * @dev: Device whose file is finished.
+ *
+ * Return: 0; or, as it may be written to, -ENODEV if it was not found, -ENOTTY if it
+ * was stopped and not reset, -EBUSY if its driver has it.
+ */
+int pci_incoming_verdict(const struct pci_incoming_dev *dev)
+{
+	switch (dev->state) {
+	case PCI_RELEASED:
+		return 0;
+	case PCI_TAKEN:
+		return -EBUSY;
+	case PCI_STOPPED:
+		return -ENOTTY;
+	default:
+		return -ENODEV;
+	}
+}
+
+/**
+ * pci_why_reserved - Say why the memory of a device is not freed.
+ * @err: From pci_incoming_verdict(), or -ENOENT for a device without a record.
+ *
+ * Return: text for pci_kept_warn().
+ */
+const char *pci_why_reserved(int err)
+{
+	switch (err) {
+	case -ENODEV:
+		return "was not found: what it may write to stays reserved";
+	case -ENOTTY:
+		return "stopped, but not reset: what it may write to stays reserved";
+	case -EBUSY:
+		return "is in use: what it may write to stays reserved";
+	default:
+		return "nothing is known of it: what it may write to stays reserved";
+	}
 }

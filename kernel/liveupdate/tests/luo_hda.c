@@ -457,6 +457,8 @@ static void hda_finish(struct liveupdate_file_op_args *args)
 	if (!page || pci_liveupdate_finish(page->segment, page->bdf))
 		return;
 
+	pr_info("memory of %04x:%02x:%02x.%d is freed\n", page->segment,
+		PCI_BUS_NUM(page->bdf), PCI_SLOT(page->bdf), PCI_FUNC(page->bdf));
 	folio_put(kho_restore_folio(page->ring));
 	folio_put(kho_restore_folio(virt_to_phys(page)));
 }

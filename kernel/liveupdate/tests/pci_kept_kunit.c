@@ -113,6 +113,42 @@ static void what_was_kept_comes_in(struct kunit *test)
 	kvfree(in);
 }
 
+/* All devices were pulled out, or given up, and the session is handed on. */
+static void nothing_kept_is_no_damage(struct kunit *test)
+{
+	struct pci_kept_ser *ser = kept_new(test);
+	struct pci_incoming *in;
+
+	ser->count = 0;
+	KUNIT_EXPECT_TRUE(test, pci_kept_valid(ser));
+	in = incoming_of(test, ser);
+	KUNIT_EXPECT_EQ(test, in->count, 0);
+	KUNIT_EXPECT_NULL(test, pci_incoming_find(in, 0, DEVICE));
+	kvfree(in);
+}
+
+static void memory_is_freed_after_a_reset_only(struct kunit *test)
+{
+	static const struct {
+		enum pci_incoming_state state;
+		int verdict;
+	} verdicts[] = {
+		{ PCI_AWAITED, -ENODEV },
+		{ PCI_FOUND, -ENODEV },
+		{ PCI_LOST, -ENODEV },
+		{ PCI_STOPPED, -ENOTTY },
+		{ PCI_TAKEN, -EBUSY },
+		{ PCI_RELEASED, 0 },
+	};
+	struct pci_incoming_dev dev = {};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(verdicts); i++) {
+		dev.state = verdicts[i].state;
+		KUNIT_EXPECT_EQ(test, pci_incoming_verdict(&dev), verdicts[i].verdict);
+	}
+}
+
 /* ---- damage ---- */
 
 static void block_with_a_wrong_head_is_not_read(struct kunit *test)
@@ -126,8 +162,6 @@ static void block_with_a_wrong_head_is_not_read(struct kunit *test)
 	ser->reserved = 1;
 	KUNIT_EXPECT_FALSE(test, pci_kept_valid(ser));
 	ser->reserved = 0;
-	ser->count = 0;
-	KUNIT_EXPECT_FALSE(test, pci_kept_valid(ser));
 	ser->count = PCI_KEPT_MAX;
 	KUNIT_EXPECT_TRUE(test, pci_kept_valid(ser));
 	ser->count = PCI_KEPT_MAX + 1;
@@ -436,6 +470,8 @@ static struct kunit_case pci_kept_cases[] = {
 	KUNIT_CASE(bridge_stays_as_long_as_a_device_behind_it),
 	KUNIT_CASE(segments_are_told_apart),
 	KUNIT_CASE(what_was_kept_comes_in),
+	KUNIT_CASE(nothing_kept_is_no_damage),
+	KUNIT_CASE(memory_is_freed_after_a_reset_only),
 	KUNIT_CASE(block_with_a_wrong_head_is_not_read),
 	KUNIT_CASE_PARAM(damaged_record_is_not_believed, damage_gen_params),
 	KUNIT_CASE(bridge_to_nothing_known_is_released),

@@ -27,6 +27,8 @@
 #define MOVED		"0000:08:00.0"
 #define DAMAGED		"0000:09:00.0"
 #define UNBRIDGED	"0000:0a:00.0"
+#define STUBBORN	"0000:0b:00.0"
+#define MISPLACED	"0000:0c:00.0"
 #define LEFT		"0000:0d:00.0"
 
 /* As in luo_hda.c. */
@@ -94,6 +96,41 @@ static void set_command(const char *device, __u16 bits)
 	command |= bits;
 	CHECK_EQ(2, pwrite(fd, &command, 2, PCI_COMMAND));
 	close(fd);
+}
+
+/* Of the controller that is enabled: it runs, and was not reset. */
+static bool is_running(const char *device)
+{
+	int fd = open(attribute(device, "resource0"), O_RDONLY | O_CLOEXEC);
+	__u32 *registers;
+	__u32 control;
+
+	CHECK_FD(fd);
+	registers = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(registers != MAP_FAILED);
+	control = registers[2];
+	munmap(registers, 4096);
+	close(fd);
+	return control & 1;
+}
+
+/* As the kernel says, or luo_hda.ko. */
+static bool is_said(const char *before, const char *device, const char *after)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s%s%s", before, device, after);
+	return is_logged(text);
+}
+
+static bool was_freed(const char *device)
+{
+	return is_said("memory of ", device, " is freed");
+}
+
+static bool was_reset(const char *device)
+{
+	return is_said("", device, ": live update: was reset");
 }
 
 static void check_at_work(const char *device)
@@ -225,7 +262,7 @@ static void leave_device(const struct scenario *s)
 static void check_left(const struct scenario *s)
 {
 	CHECK(!is_bus_master(LEFT));
-	CHECK(!is_logged(LEFT ": live update: "));
+	CHECK(!is_said("", LEFT, ": live update: "));
 }
 
 /* ---- another driver comes ---- */
@@ -237,11 +274,29 @@ static void keep_from_others(const struct scenario *s)
 	set_command(OTHERS, PCI_COMMAND_INTX_DISABLE);
 }
 
+/* Where the kernel has runtime PM, which puts to sleep what has no driver. */
+static void check_awake(const char *device)
+{
+	char status[16] = "";
+	int fd;
+
+	if (access(attribute(device, "power/control"), F_OK))
+		return;
+	CHECK_OK(luo_write(attribute(device, "power/control"), "auto"));
+	sleep(1);
+	fd = open(attribute(device, "power/runtime_status"), O_RDONLY | O_CLOEXEC);
+	CHECK_FD(fd);
+	CHECK_AT_LEAST(1, read(fd, status, sizeof(status) - 1));
+	close(fd);
+	CHECK_OK(strcmp(status, "active\n"));
+}
+
 static void check_other_driver(const struct scenario *s)
 {
 	int session = incoming(s);
 
 	CHECK_FD(session);
+	check_awake(OTHERS);
 	check_at_work(OTHERS);
 	CHECK_OK(luo_write(attribute(OTHERS, "enable"), "1"));
 	CHECK(read_config(OTHERS, "config", PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE);
@@ -313,10 +368,38 @@ static void check_finish(const struct scenario *s)
 	CHECK_FD(session);
 	take(UNCLAIMED);
 	check_at_work(UNCLAIMED);
+	CHECK(is_running(UNCLAIMED));
 	CHECK_OK(luo_finish(session));
 	CHECK(!is_bus_master(UNCLAIMED));
+	CHECK(!is_running(UNCLAIMED));
+	CHECK(was_freed(UNCLAIMED));
 	CHECK_OK(bind("luo_hda", "unbind", UNCLAIMED));
 	CHECK_OK(bind("luo_hda_other", "bind", UNCLAIMED));
+}
+
+/* ---- nobody takes it over, and it can't be reset ---- */
+
+static void keep_what_stays(const struct scenario *s)
+{
+	keep(s, STUBBORN);
+}
+
+/* Its memory is nobody's any more, as whoever has it next may have it go on. */
+static void check_stubborn(const struct scenario *s)
+{
+	int session = incoming(s);
+
+	CHECK_FD(session);
+	take(STUBBORN);
+	CHECK_OK(luo_write(attribute(STUBBORN, "reset_method"), "\n"));
+	CHECK_OK(luo_finish(session));
+	CHECK(!is_bus_master(STUBBORN));
+	CHECK(is_running(STUBBORN));
+	CHECK(is_said("", STUBBORN, ": stopped, but not reset: "));
+	CHECK(!was_freed(STUBBORN));
+	CHECK_OK(bind("luo_hda", "unbind", STUBBORN));
+	check_stream(open_stream(STUBBORN));
+	CHECK_OK(luo_write(port_attribute(STUBBORN, "remove"), "1"));
 }
 
 /* ---- it is handed over once more ---- */
@@ -403,10 +486,13 @@ static void lose_what_came_in(const struct scenario *s)
 	CHECK(is_logged(PULLED ": live update: removed: bus master is off"));
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 3));
 	CHECK_OK(luo_finish(session));
+	CHECK(!was_freed(PULLED));
+	CHECK(!was_reset(PULLED));
 
-	/* One like any other. */
+	/* One like any other, once it was reset. */
 	CHECK_OK(luo_write(BUS "rescan", "1"));
 	check_stream(open_stream(PULLED));
+	CHECK(was_reset(PULLED));
 	CHECK_OK(luo_write(port_attribute(PULLED, "remove"), "1"));
 }
 
@@ -442,22 +528,30 @@ static void check_gone(const struct scenario *s)
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 1));
 	CHECK_OK(luo_finish(session));
 	CHECK(is_logged(GONE ": was kept, and is not there"));
+	CHECK(is_logged(GONE ": was not found: "));
+	CHECK(!was_freed(GONE));
 	CHECK_OK(luo_write(port_attribute(GONE, "remove"), "1"));
 }
 
 /* Stopped before anybody had it, and started anew by whoever comes. */
-static void check_given_up(const struct scenario *s, const char *device, const char *why)
+static void check_used_anew(const struct scenario *s, const char *device, const char *why)
 {
 	int session = incoming(s);
 	char text[128];
 
 	CHECK_FD(session);
 	CHECK(!is_bus_master(device));
-	snprintf(text, sizeof(text), "%s: live update: %s: bus master is off", device, why);
-	CHECK(is_logged(text));
+	snprintf(text, sizeof(text), ": live update: %s: bus master is off", why);
+	CHECK(is_said("", device, text));
 	check_stream(open_stream(device));
+	CHECK(was_reset(device));
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 1));
 	CHECK_OK(luo_finish(session));
+}
+
+static void check_given_up(const struct scenario *s, const char *device, const char *why)
+{
+	check_used_anew(s, device, why);
 	CHECK_OK(luo_write(port_attribute(device, "remove"), "1"));
 }
 
@@ -480,6 +574,7 @@ static void move(void)
 static void check_moved(const struct scenario *s)
 {
 	check_given_up(s, MOVED, "a BAR has to move");
+	CHECK(was_freed(MOVED));
 }
 
 /* ---- its record is not what it was ---- */
@@ -568,6 +663,46 @@ static void check_bad_record(const struct scenario *s)
 	CHECK(is_logged(DAMAGED ": its record is damaged"));
 	check_given_up(s, DAMAGED, "at work without a record");
 	CHECK(is_logged(DAMAGED ": nothing is known of it"));
+	CHECK(!was_freed(DAMAGED));
+}
+
+static void keep_what_is_misplaced(const struct scenario *s)
+{
+	keep(s, MISPLACED);
+}
+
+/* A place like any other behind that bridge. */
+static void misplace(void)
+{
+	struct record *record = find_record(find_block(), bus_of(MISPLACED) << 8);
+
+	if (record)
+		record->bdf |= 1 << 3;
+}
+
+/* Nobody knows whose memory it has in mind: no driver may have it as it is. */
+static void check_misplaced(const struct scenario *s)
+{
+	load_drivers();
+	CHECK(!is_bus_master(MISPLACED));
+	CHECK_OK(luo_write(attribute(MISPLACED, "driver_override"), "luo_hda_other"));
+	CHECK_OK(luo_write(attribute(MISPLACED, "reset_method"), "\n"));
+	CHECK_EQ(-EBUSY, bind("luo_hda_other", "bind", MISPLACED));
+	CHECK_OK(luo_write(attribute(MISPLACED, "reset_method"), "default"));
+
+	CHECK_OK(luo_write(attribute(MISPLACED, "enable"), "1"));
+	CHECK(is_running(MISPLACED));
+	CHECK_OK(bind("luo_hda_other", "bind", MISPLACED));
+	CHECK(!is_running(MISPLACED));
+	CHECK_OK(bind("luo_hda_other", "unbind", MISPLACED));
+	CHECK_OK(luo_write(attribute(MISPLACED, "enable"), "0"));
+	CHECK_OK(luo_write(attribute(MISPLACED, "driver_override"), "\n"));
+
+	check_used_anew(s, MISPLACED, "at work without a record");
+	CHECK(is_logged(MISPLACED ": nothing is known of it"));
+	CHECK(!was_freed(MISPLACED));
+	/* Which leads to the place that is waited for. */
+	CHECK_EQ(-EBUSY, luo_write(port_attribute(MISPLACED, "remove"), "1"));
 }
 
 static void keep_without_bridge(const struct scenario *s)
@@ -615,6 +750,19 @@ static void check_stopped_on_the_way(const struct scenario *s)
 	check_given_up(s, KEPT, "stopped on the way");
 }
 
+/* ---- the next kernel can't read anything ---- */
+
+static void damage_tree(void)
+{
+	if (system("luo_damage save tree"))
+		printf("    # nothing is damaged\n");
+}
+
+static void check_after_loss(const struct scenario *s)
+{
+	check_stream(open_stream(KEPT));
+}
+
 #define SCENARIO(_name, ...)							\
 	{ .name = _name, .needs_module = true, .alone = true, .stage = { __VA_ARGS__ } }
 #define CHANGED(_name, _jump, ...)						\
@@ -632,17 +780,23 @@ const struct scenario pci_scenarios[] = {
 	SCENARIO("pci: another driver comes", keep_from_others, check_other_driver),
 	SCENARIO("pci: it goes on", keep_stream, take_stream_over),
 	SCENARIO("pci: nobody takes it over", keep_for_nobody, check_finish),
+	SCENARIO("pci: nobody takes it over, and it can't be reset", keep_what_stays,
+		 check_stubborn),
 	SCENARIO("pci: it is handed over once more", keep_for_two, check_waiting,
 		 check_after_two),
 	CHANGED("pci: it is gone after the jump", eject, keep_what_goes, check_gone),
 	CHANGED("pci: a BAR has to move", move, keep_what_moves, check_moved),
 	DAMAGED_BY("pci: its record is damaged", damage_record, keep_with_bad_record,
 		   check_bad_record),
+	DAMAGED_BY("pci: its record names another place", misplace,
+		   keep_what_is_misplaced, check_misplaced),
 	DAMAGED_BY("pci: its bridge has no record", drop_bridge, keep_without_bridge,
 		   check_without_bridge),
 	DAMAGED_BY("pci-records: all are damaged", damage_block, keep_for_the_third,
 		   check_without_records),
 	SCENARIO("pci-off: the next kernel has live update off", keep_for_the_third, NULL,
 		 check_stopped_on_the_way),
+	DAMAGED_BY("pci-lost: the next kernel can't read anything", damage_tree,
+		   keep_for_the_third, NULL, check_after_loss),
 	{ }
 };
