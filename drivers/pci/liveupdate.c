@@ -14,6 +14,7 @@
 #define pr_fmt(fmt) "PCI: live update: " fmt
 
 #include <linux/cleanup.h>
+#include <linux/delay.h>
 #include <linux/init.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
@@ -110,6 +111,8 @@ static int pci_keep_with_driver(struct pci_dev *dev)
 {
 	const struct pci_driver *drv = dev->driver;
 
+	if (pci_dev_is_at_work(dev))
+		return -EBUSY;
 	if (!drv || !pci_device_is_present(dev))
 		return -ENODEV;
 	if (strlen(drv->name) >= sizeof_field(struct pci_kept_dev_ser, driver))
@@ -118,13 +121,27 @@ static int pci_keep_with_driver(struct pci_dev *dev)
 	guard(mutex)(&pci_keep_lock);
 	if (!pci_kept)
 		return -ENXIO;
-	if (pci_dev_is_kept(dev))
-		return -EBUSY;
 	if (!pci_kept_has_room(dev))
 		return -ENOSPC;
 
 	pci_keep(dev, drv->name);
 	return 0;
+}
+
+/*
+ * Who resets a device, or gives it virtual functions, has it locked for long; who
+ * looks at it does not. Not waited for: a driver's remove may wait for the caller.
+ */
+static bool pci_lock_to_keep(struct pci_dev *dev)
+{
+	unsigned int tries = 0;
+
+	while (!device_trylock(&dev->dev)) {
+		if (tries++ == 10)
+			return false;
+		fsleep(1000);
+	}
+	return true;
 }
 
 /**
@@ -138,26 +155,29 @@ static int pci_keep_with_driver(struct pci_dev *dev)
  *
  * Context: preserve of a file whose handler is known to pci_liveupdate_register().
  * Return: 0; -EOPNOTSUPP if it is of a kind that can't be kept, and the log says
- * why; -EBUSY if it is kept; -ENODEV without driver or device; -ENAMETOOLONG if
- * the driver's name has 40 characters or more; -ENOSPC if 1023 devices and bridges
- * are kept; -ENXIO if the handler is not known; or an error of runtime PM.
+ * why; -EBUSY if it is kept, came in and was not taken over, or is locked, as for a
+ * reset; -ENODEV without driver or device; -ENAMETOOLONG if the driver's name has 40
+ * characters or more; -ENOSPC if 1023 devices and bridges are kept; -ENXIO if the
+ * handler is not known; or an error of runtime PM.
  */
 int pci_liveupdate_preserve(struct pci_dev *dev)
 {
-	int err = pci_liveupdate_refuses(dev);
+	int err;
 
-	if (err)
-		return err;
+	if (!pci_lock_to_keep(dev))
+		return -EBUSY;
 
-	err = pm_runtime_resume_and_get(&dev->dev);
+	err = pci_liveupdate_refuses(dev) ?: pm_runtime_resume_and_get(&dev->dev);
 	if (err)
-		return err;
+		goto unlock;
 
 	err = pci_keep_with_driver(dev);
 	if (err)
 		pm_runtime_put(&dev->dev);
 	else
 		pci_dev_get(dev);
+unlock:
+	device_unlock(&dev->dev);
 	return err;
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_preserve);

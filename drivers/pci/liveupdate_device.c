@@ -110,6 +110,9 @@ static const char *pci_why_not_kept(struct pci_dev *dev)
 		return "a bridge";
 	if (dev->is_virtfn || pci_num_vf(dev))
 		return "virtual functions";
+	/* It translates at any time after the jump, until the device is known there. */
+	if (device_iommu_mapped(&dev->dev))
+		return "an IOMMU";
 	if (dev->ats_enabled || dev->pasid_enabled || dev->pri_enabled)
 		return "ATS, PASID or PRI in use";
 	if (pci_for_each_dma_alias(dev, pci_is_other_alias, dev))

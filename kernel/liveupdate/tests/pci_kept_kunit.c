@@ -2,9 +2,13 @@
 /* Which PCI devices are kept, and what is believed of those that came in. */
 
 #include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/kmsg_dump.h>
+#include <linux/kthread.h>
 #include <linux/pci.h>
+#include <linux/pci_liveupdate.h>
 #include <linux/prandom.h>
 #include <linux/ratelimit_types.h>
 #include <linux/slab.h>
@@ -393,6 +397,9 @@ static struct pci_dev *device_new(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, dev);
 	dev->bus = kunit_kzalloc(test, sizeof(*dev->bus), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, dev->bus);
+	device_initialize(&dev->dev);
+	/* Nobody asks what is not there. */
+	dev->error_state = pci_channel_io_perm_failure;
 	return dev;
 }
 
@@ -426,6 +433,11 @@ static void use_pri(struct pci_dev *dev)
 	dev->pri_enabled = 1;
 }
 
+static void be_behind_iommu(struct pci_dev *dev)
+{
+	dev->dev.iommu_group = ERR_PTR(-EPERM);
+}
+
 static void have_acs_quirk(struct pci_dev *dev)
 {
 	dev->dev_flags = PCI_DEV_FLAGS_ACS_ENABLED_QUIRK;
@@ -451,6 +463,7 @@ static const struct refusal refusals[] = {
 	{ "ATS", use_ats },
 	{ "PASID", use_pasid },
 	{ "PRI", use_pri },
+	{ "IOMMU", be_behind_iommu },
 	{ "ACS quirk", have_acs_quirk },
 	{ "DMA alias", have_alias },
 };
@@ -464,6 +477,72 @@ static void device_of_a_kind_is_refused(struct kunit *test)
 
 	refusal->make(dev);
 	KUNIT_EXPECT_EQ(test, pci_liveupdate_refuses(dev), -EOPNOTSUPP);
+}
+
+/* By a reset, say. */
+static void device_that_is_locked_is_not_kept(struct kunit *test)
+{
+	struct pci_dev *dev = device_new(test);
+
+	KUNIT_EXPECT_EQ(test, pci_liveupdate_preserve(dev), -ENODEV);
+	device_lock(&dev->dev);
+	KUNIT_EXPECT_EQ(test, pci_liveupdate_preserve(dev), -EBUSY);
+	device_unlock(&dev->dev);
+}
+
+static void device_at_work_is_not_kept_again(struct kunit *test)
+{
+	struct pci_dev *dev = device_new(test);
+
+	set_bit(PCI_DEV_CAME_IN, &dev->priv_flags);
+	KUNIT_EXPECT_EQ(test, pci_liveupdate_preserve(dev), -EBUSY);
+	clear_bit(PCI_DEV_CAME_IN, &dev->priv_flags);
+	set_bit(PCI_DEV_KEPT, &dev->priv_flags);
+	KUNIT_EXPECT_EQ(test, pci_liveupdate_preserve(dev), -EBUSY);
+}
+
+/* ---- a reset that comes with it ---- */
+
+struct reset {
+	struct pci_dev *dev;
+	struct completion begins, ended;
+	int err;
+};
+
+static int reset_device(void *data)
+{
+	struct reset *reset = data;
+
+	complete(&reset->begins);
+	reset->err = pci_reset_function(reset->dev);
+	complete(&reset->ended);
+	return 0;
+}
+
+static void reset_that_waited_finds_the_device_kept(struct kunit *test)
+{
+	struct reset reset = { .dev = device_new(test) };
+	struct task_struct *task;
+	unsigned int tries = 0;
+
+	/* Something to try first. */
+	reset.dev->reset_methods[0] = 1;
+	init_completion(&reset.begins);
+	init_completion(&reset.ended);
+
+	device_lock(&reset.dev->dev);
+	task = kthread_run(reset_device, &reset, "pci_kept_reset");
+	if (!IS_ERR(task)) {
+		wait_for_completion(&reset.begins);
+		while (READ_ONCE(task->__state) != TASK_UNINTERRUPTIBLE && tries++ < 1000)
+			fsleep(1000);
+		set_bit(PCI_DEV_KEPT, &reset.dev->priv_flags);
+	}
+	device_unlock(&reset.dev->dev);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+
+	wait_for_completion(&reset.ended);
+	KUNIT_EXPECT_EQ(test, reset.err, -EBUSY);
 }
 
 static struct kunit_case pci_kept_cases[] = {
@@ -483,6 +562,9 @@ static struct kunit_case pci_kept_cases[] = {
 	KUNIT_CASE(most_records_are_read),
 	KUNIT_CASE(ordinary_device_is_not_refused),
 	KUNIT_CASE_PARAM(device_of_a_kind_is_refused, refusal_gen_params),
+	KUNIT_CASE(device_that_is_locked_is_not_kept),
+	KUNIT_CASE(device_at_work_is_not_kept_again),
+	KUNIT_CASE(reset_that_waited_finds_the_device_kept),
 	{}
 };
 
