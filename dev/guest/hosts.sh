@@ -6,12 +6,14 @@
 #	files=N size=MIB share=PERCENT start=MIB ballast=MIB huge=MIB node=N
 #					see luo_host --help
 #	updates=N			how many in a row (default: 1)
+#	use=NAME			of the files, see there, too
 #	overcommit=N			vm.overcommit_memory of each kernel
 #	limit=MIB			memory of the cgroup of who keeps
 #	swap=MIB			on a loop device
 #	overdo=MIB			a file that is too large, to begin with
 #	crash=N				kernel N crashes, the first when it keeps something,
 #					others before they took it back: it is in /proc/vmcore
+#	image=FILE			the next kernels
 #	next=WORD,...			for the command line of the next kernels
 #	lost=1				which makes the files get lost, and is to say so
 #	lost=off			the same, and there is no live update any more
@@ -30,6 +32,20 @@ has_4_levels_next() { [ "$stage" = 1 ] || ! grep -qw la57 /proc/cpuinfo; }
 # In MiB, as luo_host keep says; the last kernel keeps nothing.
 spans_4_gib() { [ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 4096 ] && [ "$high" -ge 4096 ]; }; }
 says_nothing_of_scratch() { ! dmesg | grep 'KHO: .*scratch memory' >&2; }
+# sets_aside PER_MILLE: so much of all memory, at most, is scratch.
+sets_aside() {
+	local size sum=0 total
+	total=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+	while read -r size; do
+		sum=$((sum + size / 1024))
+	done </sys/kernel/debug/kho/out/scratch_len
+	echo "# scratch: $sum KiB of $total KiB" >&2
+	[ $sum -gt 0 ] && [ $((sum * 1000)) -le $((total * $1)) ]
+}
+sets_aside_at_most_3_percent() { sets_aside 30; }
+sets_aside_at_most_half_a_percent() { sets_aside 5; }
+# An area that is asked for with reserve_mem= stays where it was.
+hands_its_area_on() { [ "$stage" = 1 ] || dmesg | grep "Revived memory reservation 'big' from KHO" >&2; }
 # What luoctl may load next is bounded by what the kernel has room for.
 refuses_too_much() {
 	truncate -s "$(cat /sys/kernel/liveupdate/image_room)" /tmp/too-much || return
@@ -114,6 +130,32 @@ loses_no_memory() {
 	now=$(sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo)
 	[ -z "$free" ] || [ "$now" -ge $((free - 49152)) ] || { echo "free memory: $free KiB, $now KiB" >&2; return 1; }
 	[ "$stage" = 1 ] || free=${free:-$now}
+}
+
+# All of what cma= sets aside can be had, whoever holds memory for long.
+gives_its_area() {
+	local area=/sys/kernel/debug/cma/reserved pages
+	pages=$(cat $area/count) && [ "$pages" -gt 0 ] && echo "$pages" >$area/alloc && echo "$pages" >$area/free
+}
+# What was swapped out, which is where it went.
+was_in_zswap() {
+	[ "$stage" -gt "${updates:-1}" ] || [ "$(sed -n 's/^zswpout //p' /proc/vmstat)" -gt 1000 ] ||
+		{ grep zswp /proc/vmstat >&2; return 1; }
+}
+has_generations() { [ $(($(cat /sys/kernel/mm/lru_gen/enabled) & 1)) = 1 ]; }
+# Memory errors are not handed over as content.
+refuses_what_was_lost() {
+	[ "$stage" -gt 1 ] || { luoctl load /boot/bzImage -- --initrd=/boot/initrd && luo_host poison; }
+}
+
+loads_signed_images_only() {
+	mount -t securityfs none /sys/kernel/security
+	grep -qF '[integrity]' /sys/kernel/security/lockdown || return
+	if luoctl load /boot/bzImage -- --initrd=/boot/initrd 2>/tmp/said; then return 1; fi
+	cat /tmp/said >&2
+	sed "s/Linux/linuX/" "$image" >/tmp/changed && ! cmp -s "$image" /tmp/changed || return
+	! kexec -s -l /tmp/changed --initrd=/boot/initrd && rm /tmp/changed &&
+		luoctl load "$image" -- --initrd=/boot/initrd
 }
 
 # Memory in which something is preserved stays; what goes comes back.
@@ -248,7 +290,7 @@ look_at_crash() {
 }
 
 words=
-what="--files ${files:-4} --size ${size:-16} --share ${share:-0} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}${node:+ --node $node}"
+what="--files ${files:-4} --size ${size:-16} --share ${share:-0} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}${node:+ --node $node}${use:+ --use $use}"
 ulimit -n 4096
 [ -z "$overcommit" ] || echo "$overcommit" >/proc/sys/vm/overcommit_memory
 [ "$overcommit" != 2 ] || echo 100 >/proc/sys/vm/overcommit_ratio

@@ -7,22 +7,29 @@
 #include <getopt.h>
 #include <linux/mempolicy.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
+#include "host_uses.h"
 #include "luo_test.h"
 
 #define SESSION	"host"
 #define MIB	(1024 * 1024ll)
 #define PAGE	4096ll
 
+#define KPF_HWPOISON	19
+
 static long long size = 16 * MIB, start, ballast, huge;
 static int files = 1, share, node = -1;
+static const struct host_use *use;
 
 static const char usage[] =
-	"Usage: luo_host keep|check|fill|overdo|find [OPTION]...\n"
+	"Usage: luo_host keep|check|fill|overdo|poison|find [OPTION]...\n"
 	"Put memfds into a session and stay in the background, or, in the next\n"
 	"kernel, take them out, check every byte and finish the session. Or make and\n"
 	"fill them only. Or see that a memfd which the kernel has no memory to\n"
-	"preserve is refused, and whole. Or find in /proc/vmcore all that was kept.\n"
+	"preserve is refused, and whole. Or see that a memfd with a memory error can\n"
+	"not be preserved, and that an error in one that is stops the jump for which an\n"
+	"image is loaded. Or find in /proc/vmcore all that was kept.\n"
 	"\n"
 	"  --files N   how many (default: 1)\n"
 	"  --size MIB  content of each (default: 16)\n"
@@ -33,6 +40,9 @@ static const char usage[] =
 	"              of other memory in use while they are filled (default: 0)\n"
 	"  --huge MIB  use huge pages of that size\n"
 	"  --node N    use memory of this node (default: of all by turns)\n"
+	"  --use NAME  what else is done with the files: pins (by udmabuf and io_uring,\n"
+	"              in both kernels), swap (before they are preserved) or faults\n"
+	"              (answered by userfaultfd, after they were retrieved)\n"
 	"  --help      print this\n"
 	"\n"
 	"keep and fill print the lowest and the highest MiB of memory that they use at\n"
@@ -114,6 +124,11 @@ static int fill_file(int fd, int token)
 	return munmap(map, size) ? -errno : 0;
 }
 
+static struct host_range file_range(int token)
+{
+	return (struct host_range){ .start = start, .len = size, .token = token };
+}
+
 static int fill_files(int *fds)
 {
 	const unsigned long nodes = node < 0 ? 0xff : 1ul << node;
@@ -155,11 +170,24 @@ static int keep(int dev, int *fds)
 	if (fill(dev, fds))
 		return 1;
 	for (token = 0; token < files; token++) {
+		const struct host_range range = file_range(token);
+
+		err = use && use->keep ? use->keep(fds[token], &range) : 0;
+		if (err)
+			return fail("use file", err);
 		err = luo_preserve(session, fds[token], token);
 		if (err)
 			return fail("preserve file", err);
 	}
 	return daemon(0, 0) ? fail("daemon", -errno) : pause();
+}
+
+static int check_use(int fd, int token)
+{
+	const struct host_range range = file_range(token);
+
+	return use && use->check ? use->check(fd, &range) ?:
+				   luo_verify(fd, start, size, token) : 0;
 }
 
 static int check_file(int session, int token)
@@ -174,7 +202,7 @@ static int check_file(int session, int token)
 		return -ERANGE;
 	if (start && !huge && lseek(fd, 0, SEEK_DATA) != start)
 		return -EILSEQ;
-	return luo_verify(fd, start, size, token);
+	return luo_verify(fd, start, size, token) ?: check_use(fd, token);
 }
 
 static int check(int dev, int *fds)
@@ -208,6 +236,68 @@ static int overdo(int dev, int *fds)
 		return fail("list files", -EEXIST);
 	err = luo_verify(fds[0], 0, size, 0) ?: luo_fill(fds[0], 0, size, 1);
 	return err ? fail("use what was refused", err) : 0;
+}
+
+/* Whether the kernel knows that a page frame is lost. */
+static bool is_lost(__u64 frame)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	__u64 flags = 0;
+
+	if (pread(fd, &flags, sizeof(flags), frame * sizeof(flags)) != sizeof(flags))
+		flags = 0;
+	close(fd);
+	return flags >> KPF_HWPOISON & 1;
+}
+
+/*
+ * As if the machine had found an error in memory. Who meets it is killed, and the
+ * kernel says EBUSY if it can't take the page from who holds it.
+ */
+static int lose_page(int fd, off_t offset)
+{
+	char *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, offset);
+	int err = map == MAP_FAILED ? -errno : 0;
+	__u64 frame;
+	pid_t pid;
+
+	err = err ?: luo_frames(map, 1, &frame);
+	if (err)
+		return err;
+	pid = fork();
+	if (!pid) {
+		madvise(map, PAGE, MADV_HWPOISON);
+		_exit(0);
+	}
+	munmap(map, PAGE);
+	return waitpid(pid, NULL, 0) == pid && is_lost(frame) ? 0 : -ENODATA;
+}
+
+/* The next kernel would take whatever it reads there for content. */
+static int poison(int dev, int *fds)
+{
+	int session = luo_create(dev, SESSION), fd = luo_filled_memfd(size, 0), err;
+
+	if (session < 0 || fd < 0)
+		return fail("start", -ENOMEM);
+	err = lose_page(fd, PAGE);
+	if (err)
+		return fail("lose page", err);
+	err = luo_preserve(session, fd, 0);
+	if (err != -EHWPOISON || luo_count_files(session))
+		return fail("preserve what was lost", err);
+
+	/* Without the page it is a file as others. */
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE, PAGE))
+		return fail("punch hole", -errno);
+	err = luo_preserve(session, fd, 0) ?: lose_page(fd, 0);
+	if (err)
+		return fail("preserve what is left", err);
+	err = luo_reboot();
+	if (err != -EHWPOISON)
+		return fail("jump with what was lost", err);
+	err = luo_unpreserve(session, 0) ?: luo_verify(fd, 2 * PAGE, size - 2 * PAGE, 0);
+	return err ? fail("use what is left", err) : 0;
 }
 
 /* Where a file that was filled with @seed has @word: luo_pattern() the other way. */
@@ -263,6 +353,7 @@ static const struct verb {
 	{ "check", check },
 	{ "fill", fill, true },
 	{ "overdo", overdo },
+	{ "poison", poison },
 	{ "find", find, true },
 };
 
@@ -284,6 +375,7 @@ static const struct option options[] = {
 	{ "ballast", required_argument, NULL, 'b' },
 	{ "huge", required_argument, NULL, 'p' },
 	{ "node", required_argument, NULL, 'n' },
+	{ "use", required_argument, NULL, 'u' },
 	{ "help", no_argument, NULL, 'h' },
 	{ }
 };
@@ -315,6 +407,11 @@ static int parse(int argc, char **argv)
 			break;
 		case 'n':
 			node = atoi(optarg);
+			break;
+		case 'u':
+			use = host_find_use(optarg);
+			if (!use)
+				return -EINVAL;
 			break;
 		case 'h':
 			fputs(usage, stdout);
