@@ -48,6 +48,7 @@ static void *map_shared(int fd, size_t len)
 
 #define KPF_COMPOUND_HEAD	15
 #define KPF_COMPOUND_TAIL	16
+#define KPF_RESERVED		32
 
 /* Pages of the file that are the first of a compound, or -1. */
 static int count_heads(int fd, int *tails)
@@ -75,14 +76,18 @@ static int count_heads(int fd, int *tails)
 	return map ? heads : -1;
 }
 
-static void check_heads(int fd)
+static void check_folios(int fd, long long size)
 {
-	long long huge = luo_read_number(LUO_THP "hpage_pmd_size");
 	int tails;
 
-	CHECK_AT_LEAST(8192, huge);
-	CHECK_EQ(HUGE_FILE / huge, count_heads(fd, &tails));
-	CHECK_EQ(HUGE_FILE / 4096 - HUGE_FILE / huge, tails);
+	CHECK_AT_LEAST(8192, size);
+	CHECK_EQ(HUGE_FILE / size, count_heads(fd, &tails));
+	CHECK_EQ(HUGE_FILE / 4096 - HUGE_FILE / size, tails);
+}
+
+static void check_heads(int fd)
+{
+	check_folios(fd, luo_read_number(LUO_THP "hpage_pmd_size"));
 }
 
 static void check_huge(int fd)
@@ -131,6 +136,46 @@ static void split_huge(const struct scenario *s)
 	CHECK_OK(luo_verify(fd, MIB + 4096, HUGE_FILE - MIB - 4096, 1));
 	CHECK_OK(ftruncate(fd, 12345));
 	CHECK_OK(luo_verify(fd, 0, 12345, 1));
+}
+
+/* Of sizes between a page and a huge page there are folios where files are mapped. */
+#define SHMEM_64K	LUO_THP "hugepages-64kB/shmem_enabled"
+
+/* Addresses have to be as far into a folio as the file is. */
+static char *map_aligned(int fd, size_t align)
+{
+	char *room = mmap(NULL, HUGE_FILE + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(room != MAP_FAILED);
+	room += -(uintptr_t)room % align;
+	return mmap(room, HUGE_FILE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+}
+
+static void save_64k(const struct scenario *s)
+{
+	int session = outgoing(s), fd = luo_memfd(HUGE_FILE);
+	char *map = map_aligned(fd, 65536);
+
+	CHECK_FD(session);
+	CHECK(map != MAP_FAILED);
+	CHECK_OK(luo_write(SHMEM_64K, "always"));
+	luo_pattern_bytes(1, 0, map, HUGE_FILE);
+	CHECK_OK(luo_write(SHMEM_64K, "never"));
+	munmap(map, HUGE_FILE);
+	check_folios(fd, 65536);
+	CHECK_OK(luo_preserve(session, fd, 1));
+}
+
+static void check_64k(const struct scenario *s)
+{
+	int session = incoming(s), fd;
+
+	CHECK_FD(session);
+	fd = luo_retrieve_fd(session, 1);
+	CHECK_FD(fd);
+	CHECK_OK(luo_verify(fd, 0, HUGE_FILE, 1));
+	check_folios(fd, 65536);
+	CHECK_OK(luo_finish(session));
 }
 
 /* ---- swap ---- */
@@ -542,12 +587,15 @@ static int find_gaps(__u64 *gaps, const __u64 *frames, int nr)
 
 static void save_scattered(const struct scenario *s)
 {
-	int session = outgoing(s), fd = luo_memfd(GAP_PAGES * 4096), list;
+	int session = outgoing(s), whole = luo_filled_memfd(WHOLE_FILE, 3);
+	int fd = luo_memfd(GAP_PAGES * 4096), list;
 	static __u64 frames[GAP_PAGES], gaps[GAP_PAGES];
 	size_t len;
 	int i, nr;
 
 	CHECK_FD(session);
+	/* It is there by now, or it would fill the gaps. */
+	CHECK_FD(whole);
 	CHECK_FD(fd);
 	for (i = 0; i < GAP_PAGES; i++)
 		CHECK_EQ(8, pwrite(fd, "occupied", 8, i * 4096l));
@@ -562,9 +610,7 @@ static void save_scattered(const struct scenario *s)
 	CHECK_FD(list);
 	CHECK_EQ(len, pwrite(list, gaps, len, 0));
 	CHECK_OK(luo_preserve(session, list, 2));
-	fd = luo_filled_memfd(WHOLE_FILE, 3);
-	CHECK_FD(fd);
-	CHECK_OK(luo_preserve(session, fd, 3));
+	CHECK_OK(luo_preserve(session, whole, 3));
 }
 
 /*
@@ -615,7 +661,7 @@ static int count_withheld(const __u64 *frames, int nr)
 
 	for (i = 0; i < nr; i++) {
 		CHECK_EQ(8, pread(flags, &bits, 8, frames[i] * 8));
-		withheld += !bits;
+		withheld += !(bits & ~(1ull << KPF_RESERVED));
 	}
 	close(flags);
 	return withheld;
@@ -650,6 +696,8 @@ static void check_gaps_are_freed(const struct scenario *s)
 const struct scenario memory_scenarios[] = {
 	{ .name = "huge folios", .stage = { save_huge, hand_huge_on, split_huge },
 	  .mainline = true },
+	{ .name = "folios of 64 KiB", .stage = { save_64k, check_64k },
+	  .needs_file = SHMEM_64K },
 	{ .name = "swapped out", .stage = { save_swapped, check_swapped } },
 	{ .name = "swapped out after an update",
 	  .stage = { save_for_swap, swap_restored_out } },
