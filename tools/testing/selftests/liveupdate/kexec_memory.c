@@ -543,11 +543,11 @@ static void check_written(const struct scenario *s)
 
 /* ---- small gaps between preserved pages ---- */
 
-#define GAP_PAGES	8192
+#define GAP_PAGES	4096
 #define WHOLE_FILE	(64 * MIB)
 #define LAZY		"/sys/kernel/debug/kho/in/lazy_pageblocks"
 
-/* Page frames of a file, in its order. */
+/* Page frames of a file, in ascending order. */
 static void read_frames(int fd, __u64 frames[GAP_PAGES])
 {
 	char *map = map_shared(fd, GAP_PAGES * 4096);
@@ -556,61 +556,49 @@ static void read_frames(int fd, __u64 frames[GAP_PAGES])
 	CHECK_OK(madvise(map, GAP_PAGES * 4096, MADV_POPULATE_READ));
 	CHECK_OK(luo_frames(map, GAP_PAGES, frames));
 	munmap(map, GAP_PAGES * 4096);
-}
-
-/* Takes the pages in odd frames out of a file; returns how many are left. */
-static int drop_odd_frames(int fd, __u64 frames[GAP_PAGES])
-{
-	int i, n = 0;
-
-	for (i = 0; i < GAP_PAGES; i++) {
-		if (frames[i] % 2)
-			CHECK_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					   i * 4096l, 4096));
-		else
-			frames[n++] = frames[i];
-	}
-	return n;
+	luo_sort_frames(frames, GAP_PAGES);
 }
 
 /* Frames between two of @frames that are next to each other but for one. */
-static int find_gaps(__u64 *gaps, const __u64 *frames, int nr)
+static int find_gaps(__u64 gaps[GAP_PAGES], const __u64 frames[GAP_PAGES])
 {
 	int i, n = 0;
 
-	for (i = 1; i < nr; i++) {
+	for (i = 1; i < GAP_PAGES; i++) {
 		if (frames[i] == frames[i - 1] + 2)
 			gaps[n++] = frames[i] - 1;
 	}
 	return n;
 }
 
+/* What lies between is in use until the jump, or others would preserve it. */
 static void save_scattered(const struct scenario *s)
 {
-	int session = outgoing(s), whole = luo_filled_memfd(WHOLE_FILE, 3);
-	int fd = luo_memfd(GAP_PAGES * 4096), list;
+	int session = outgoing(s), fd = luo_memfd(GAP_PAGES * 4096), list;
+	int between = luo_memfd(GAP_PAGES * 4096);
 	static __u64 frames[GAP_PAGES], gaps[GAP_PAGES];
 	size_t len;
-	int i, nr;
+	int i;
 
 	CHECK_FD(session);
-	/* It is there by now, or it would fill the gaps. */
-	CHECK_FD(whole);
 	CHECK_FD(fd);
-	for (i = 0; i < GAP_PAGES; i++)
+	CHECK_FD(between);
+	for (i = 0; i < GAP_PAGES; i++) {
 		CHECK_EQ(8, pwrite(fd, "occupied", 8, i * 4096l));
+		CHECK_EQ(8, pwrite(between, "occupied", 8, i * 4096l));
+	}
 	read_frames(fd, frames);
-	nr = drop_odd_frames(fd, frames);
 	CHECK_OK(luo_preserve(session, fd, 1));
-	luo_sort_frames(frames, nr);
-	len = find_gaps(gaps, frames, nr) * sizeof(*gaps);
+	len = find_gaps(gaps, frames) * sizeof(*gaps);
 	CHECK_AT_LEAST(64 * sizeof(*gaps), len);
 
 	list = luo_memfd(len);
 	CHECK_FD(list);
 	CHECK_EQ(len, pwrite(list, gaps, len, 0));
 	CHECK_OK(luo_preserve(session, list, 2));
-	CHECK_OK(luo_preserve(session, whole, 3));
+	fd = luo_filled_memfd(WHOLE_FILE, 3);
+	CHECK_FD(fd);
+	CHECK_OK(luo_preserve(session, fd, 3));
 }
 
 /*
