@@ -6,7 +6,6 @@
 #include <kunit/test.h>
 #include <linux/io.h>
 #include <linux/jiffies.h>
-#include <linux/kmsg_dump.h>
 #include <linux/kthread.h>
 #include <linux/ratelimit_types.h>
 #include <linux/sched.h>
@@ -295,24 +294,10 @@ static void records_taken_before_the_damage_was_found_stay(struct kunit *test)
 #define MANY		50
 #define BURST		DEFAULT_RATELIMIT_BURST
 
-static unsigned int lines_of(struct kunit *test, const char *text)
-{
-	char *line = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
-	struct kmsg_dump_iter iter;
-	unsigned int n = 0;
-	size_t len;
-
-	KUNIT_ASSERT_NOT_NULL(test, line);
-	kmsg_dump_rewind(&iter);
-	while (kmsg_dump_get_line(&iter, false, line, PAGE_SIZE, &len))
-		n += !!strnstr(line, text, len);
-	return n;
-}
-
 static void damaged_records_do_not_flood_the_log(struct kunit *test)
 {
 	const char *text = "session flood: token";
-	unsigned int before = lines_of(test, text), lines, may;
+	unsigned int before = luo_test_kernel_lines(test, text), lines, may;
 	struct luo_test *t = luo_test_of(test);
 	unsigned long begin = jiffies;
 	struct luo_file_ser *file;
@@ -330,7 +315,7 @@ static void damaged_records_do_not_flood_the_log(struct kunit *test)
 	/* So that the first line is one at least. */
 	schedule_timeout_uninterruptible(DEFAULT_RATELIMIT_INTERVAL + 1);
 	luo_session_close(luo_test_retrieve(t, "flood"));
-	lines = lines_of(test, text) - before;
+	lines = luo_test_kernel_lines(test, text) - before;
 	may = BURST * (1 + (jiffies - begin) / DEFAULT_RATELIMIT_INTERVAL);
 	KUNIT_EXPECT_GE(test, lines, 1);
 	KUNIT_EXPECT_LE(test, lines, min(may, MANY - 1));

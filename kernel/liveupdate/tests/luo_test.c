@@ -7,6 +7,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/io.h>
+#include <linux/kmsg_dump.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/module.h>
@@ -1326,6 +1327,29 @@ void luo_test_exit(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, luo_test_pins(t), 0, "module still pinned");
 	luo_test_free_pages(t);
 	luo_test_now = NULL;
+}
+
+/* ---- the kernel's log ---- */
+
+/**
+ * luo_test_kernel_lines - Count lines of the kernel's log.
+ * @test: Test.
+ * @text: Part of a line.
+ *
+ * Return: how many of the lines that are still there hold it.
+ */
+unsigned int luo_test_kernel_lines(struct kunit *test, const char *text)
+{
+	char *line = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	struct kmsg_dump_iter iter;
+	unsigned int n = 0;
+	size_t len;
+
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	kmsg_dump_rewind(&iter);
+	while (kmsg_dump_get_line(&iter, false, line, PAGE_SIZE, &len))
+		n += !!strnstr(line, text, len);
+	return n;
 }
 
 /* ---- allocations that fail ---- */

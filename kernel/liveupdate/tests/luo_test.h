@@ -170,6 +170,7 @@ int luo_test_finish(struct liveupdate_session *session);
 
 /* ---- what happened, what is ---- */
 
+unsigned int luo_test_kernel_lines(struct kunit *test, const char *text);
 const char *luo_test_state(struct luo_test *t);
 const char *luo_test_handed_over(struct luo_test *t);
 

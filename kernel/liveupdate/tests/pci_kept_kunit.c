@@ -5,7 +5,6 @@
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/jiffies.h>
-#include <linux/kmsg_dump.h>
 #include <linux/kthread.h>
 #include <linux/pci.h>
 #include <linux/pci_liveupdate.h>
@@ -14,6 +13,7 @@
 #include <linux/slab.h>
 
 #include "../../../drivers/pci/liveupdate.h"
+#include "luo_test.h"
 
 /* ---- records ---- */
 
@@ -339,24 +339,10 @@ static void whatever_is_damaged_is_read(struct kunit *test)
 	}
 }
 
-static unsigned int lines_of(struct kunit *test, const char *text)
-{
-	char *line = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
-	struct kmsg_dump_iter iter;
-	unsigned int n = 0;
-	size_t len;
-
-	KUNIT_ASSERT_NOT_NULL(test, line);
-	kmsg_dump_rewind(&iter);
-	while (kmsg_dump_get_line(&iter, false, line, PAGE_SIZE, &len))
-		n += !!strnstr(line, text, len);
-	return n;
-}
-
 static void damaged_records_do_not_flood_the_log(struct kunit *test)
 {
 	const char *text = "its record is damaged";
-	unsigned int before = lines_of(test, text), may;
+	unsigned int before = luo_test_kernel_lines(test, text), may;
 	struct pci_kept_ser *ser = kept_new(test);
 	unsigned long begin = jiffies;
 	struct pci_incoming *in;
@@ -365,7 +351,8 @@ static void damaged_records_do_not_flood_the_log(struct kunit *test)
 	in = incoming_of(test, ser);
 	KUNIT_EXPECT_EQ(test, in->damaged, PCI_KEPT_MAX - 3);
 	may = 1 + (jiffies - begin) / DEFAULT_RATELIMIT_INTERVAL;
-	KUNIT_EXPECT_LE(test, lines_of(test, text) - before, may * DEFAULT_RATELIMIT_BURST);
+	KUNIT_EXPECT_LE(test, luo_test_kernel_lines(test, text) - before,
+			may * DEFAULT_RATELIMIT_BURST);
 	kvfree(in);
 }
 
