@@ -13,11 +13,6 @@
 
 #define PAGE	4096ull
 
-/* The C library may be older than this. */
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ	22
-#endif
-
 static char *map_range(int fd, const struct host_range *range)
 {
 	char *map = mmap(NULL, range->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, range->start);
@@ -91,39 +86,25 @@ static int pin(int fd, const struct host_range *range)
 
 /* ---- swap ---- */
 
-static long long count_absent(char *map, size_t len)
-{
-	unsigned char *resident = malloc(len / PAGE);
-	long long absent = 0;
-	size_t i;
-
-	if (!resident || mincore(map, len, resident))
-		return -errno;
-	for (i = 0; i < len / PAGE; i++)
-		absent += !(resident[i] & 1);
-	free(resident);
-	return absent;
-}
-
 /* What is written back to swap goes only when it is looked at again. */
 static int swap_out(int fd, const struct host_range *range)
 {
+	const int pages = range->len / PAGE;
 	char *map = map_range(fd, range);
-	const long long enough = range->len / PAGE / 2;
-	long long absent = 0;
-	int tries;
+	int resident = pages, tries, err = 0;
 
-	for (tries = 0; map && absent >= 0 && absent < enough && tries < 50; tries++) {
+	if (!map)
+		return -errno;
+	for (tries = 0; !err && pages - resident < pages / 2 && tries < 50; tries++) {
 		if (madvise(map, range->len, MADV_POPULATE_READ) ||
 		    madvise(map, range->len, MADV_PAGEOUT))
 			return -errno;
 		usleep(100000);
-		absent = count_absent(map, range->len);
+		resident = luo_count_resident(map, range->len);
+		err = resident < 0 ? -errno : 0;
 	}
-	if (!map || absent < 0)
-		return -errno;
 	munmap(map, range->len);
-	return absent < enough ? -ETIMEDOUT : 0;
+	return err ?: pages - resident < pages / 2 ? -ETIMEDOUT : 0;
 }
 
 /* ---- faults that userspace answers, as a guest that is migrated takes them ---- */

@@ -227,20 +227,6 @@ static int start_swapping(void)
 	return swapon(path, 0) ? -errno : 0;
 }
 
-static int count_resident(void *map, size_t len)
-{
-	unsigned char *resident = malloc(len / 4096);
-	int n = 0;
-	size_t i;
-
-	if (!resident || mincore(map, len, resident))
-		return -1;
-	for (i = 0; i < len / 4096; i++)
-		n += resident[i] & 1;
-	free(resident);
-	return n;
-}
-
 static int swap_out_once(void *map, size_t len)
 {
 	char dir[32], path[64];
@@ -264,7 +250,7 @@ static int swap_out(void *map, size_t len, int left)
 
 	do {
 		err = swap_out_once(map, len);
-	} while (!err && count_resident(map, len) > left && --tries);
+	} while (!err && luo_count_resident(map, len) > left && --tries);
 	return err;
 }
 
@@ -280,13 +266,13 @@ static void save_swapped(const struct scenario *s)
 	map = map_shared(fd, SWAPPED_FILE);
 	CHECK(map);
 	CHECK_OK(swap_out(map, SWAPPED_FILE - MIB, SWAPPED_FILE / 4096 / 4));
-	CHECK_AT_LEAST(count_resident(map, SWAPPED_FILE), SWAPPED_FILE / 4096 / 4);
+	CHECK_AT_LEAST(luo_count_resident(map, SWAPPED_FILE), SWAPPED_FILE / 4096 / 4);
 	CHECK_OK(luo_verify(fd, 3 * MIB + 4096, 8192, 2));
 	CHECK_OK(luo_preserve(session, fd, 1));
-	CHECK_EQ((SWAPPED_FILE - MIB) / 4096, count_resident(map, SWAPPED_FILE));
+	CHECK_EQ((SWAPPED_FILE - MIB) / 4096, luo_count_resident(map, SWAPPED_FILE));
 	/* What is preserved stays in memory. */
 	CHECK_OK(swap_out(map, SWAPPED_FILE - MIB, SWAPPED_FILE / 4096));
-	CHECK_EQ((SWAPPED_FILE - MIB) / 4096, count_resident(map, SWAPPED_FILE));
+	CHECK_EQ((SWAPPED_FILE - MIB) / 4096, luo_count_resident(map, SWAPPED_FILE));
 }
 
 static void check_swapped(const struct scenario *s)
@@ -315,9 +301,9 @@ static void swap_restored_out(const struct scenario *s)
 	CHECK_OK(start_swapping());
 	map = map_shared(fd, SWAPPED_FILE);
 	CHECK(map);
-	CHECK_EQ(SWAPPED_FILE / 4096, count_resident(map, SWAPPED_FILE));
+	CHECK_EQ(SWAPPED_FILE / 4096, luo_count_resident(map, SWAPPED_FILE));
 	CHECK_OK(swap_out(map, SWAPPED_FILE, SWAPPED_FILE / 4096 / 4));
-	CHECK_AT_LEAST(count_resident(map, SWAPPED_FILE), SWAPPED_FILE / 4096 / 4);
+	CHECK_AT_LEAST(luo_count_resident(map, SWAPPED_FILE), SWAPPED_FILE / 4096 / 4);
 	CHECK_OK(luo_verify(fd, 0, SWAPPED_FILE, 3));
 }
 

@@ -361,6 +361,21 @@ static inline int luo_frames(const void *map, size_t pages, __u64 *frames)
 	return err;
 }
 
+/* How many mapped pages are in memory, or -1. */
+static inline int luo_count_resident(void *map, size_t len)
+{
+	unsigned char *resident = malloc(len / 4096);
+	int n = 0;
+	size_t i;
+
+	if (!resident || mincore(map, len, resident))
+		return -1;
+	for (i = 0; i < len / 4096; i++)
+		n += resident[i] & 1;
+	free(resident);
+	return n;
+}
+
 static inline int luo_compare_frames(const void *a, const void *b)
 {
 	__u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
