@@ -47,7 +47,8 @@ static bool mount_point(pid_t pid, uint64_t id, char point[PATH_MAX])
 	free(line);
 	if (file)
 		fclose(file);
-	unescape(point);
+	if (found)
+		unescape(point);
 	return found;
 }
 
