@@ -131,14 +131,21 @@ static uint32_t list_way(struct liveupdate_session_entry *entries, uint32_t max,
 	return count;
 }
 
+/* Whether FAKE_FAILS says so. */
+static bool fails(const char *what)
+{
+	const char *asked = getenv("FAKE_FAILS");
+
+	return asked && !strcmp(asked, what);
+}
+
 /* FAKE_FAILS=list: they can't be listed. */
 static int list_sessions(struct liveupdate_ioctl_list_sessions *arg)
 {
 	struct liveupdate_session_entry *entries = (void *)(uintptr_t)arg->entries;
-	const char *fails = getenv("FAKE_FAILS");
 	uint32_t count = 0;
 
-	if (fails && !strcmp(fails, "list"))
+	if (fails("list"))
 		return answer(EIO);
 	if (!arg->cursor) {
 		count = list_way(entries, arg->count, true);
@@ -158,11 +165,11 @@ static void token_path(char path[PATH_MAX], unsigned long long token)
 /* FAKE_FAILS=TOKEN: this one can't be preserved. */
 static int preserve(char path[PATH_MAX], const struct liveupdate_session_preserve_fd *arg)
 {
-	const char *fails = getenv("FAKE_FAILS");
+	const char *asked = getenv("FAKE_FAILS");
 	struct stat st;
 	FILE *file;
 
-	if (fails && strtoull(fails, NULL, 0) == arg->token)
+	if (asked && strtoull(asked, NULL, 0) == arg->token)
 		return answer(EIO);
 	token_path(path, arg->token);
 	if (fstat(arg->fd, &st))
@@ -272,11 +279,9 @@ static int list_files(char path[PATH_MAX], struct liveupdate_session_list_files 
 /* FAKE_FAILS=abandon: it is not root who does it. */
 static int abandon(char path[PATH_MAX], struct liveupdate_session_abandon *arg)
 {
-	const char *fails = getenv("FAKE_FAILS");
-
 	if (arg->size != sizeof(*arg) || arg->reserved)
 		return answer(EINVAL);
-	if (fails && !strcmp(fails, "abandon"))
+	if (fails("abandon"))
 		return answer(EPERM);
 	arg->files = 2;
 	return finish(path);
@@ -285,9 +290,7 @@ static int abandon(char path[PATH_MAX], struct liveupdate_session_abandon *arg)
 /* FAKE_FAILS=finish: there are files without a handler. */
 static int finish_known(char path[PATH_MAX])
 {
-	const char *fails = getenv("FAKE_FAILS");
-
-	return fails && !strcmp(fails, "finish") ? answer(ENODEV) : finish(path);
+	return fails("finish") ? answer(ENODEV) : finish(path);
 }
 
 static int session_ioctl(char path[PATH_MAX], unsigned long command, void *arg)
