@@ -139,6 +139,17 @@ end() {
 	exec systemctl --force --force poweroff
 }
 
+# update_to KERNEL NAME: the guests go along. NAME is that of the test whether it can be.
+update_to() {
+	local guest
+	ok "$2" luoctl --dry-run update "/boot/vmlinuz-$1"
+	for guest in $guests; do ok "$guest is whole" is_whole "$guest"; done
+	mark
+	stty -F /dev/ttyS1 raw -echo
+	if [ $bad = 0 ] && luoctl update "/boot/vmlinuz-$1"; then exit; fi
+	end 1
+}
+
 before() {
 	local guest
 	echo "# $(systemctl --version | head -n 1), $(qemu-system-x86_64 --version | head -n 1)"
@@ -148,12 +159,7 @@ before() {
 	for guest in $guests; do ok "$guest runs" runs "$guest"; done
 	ok "they have a connection" connection_lives 0
 	ok "the package of the next kernel installs" apt-get -q -y install /root/next.deb
-	ok "an update is possible" luoctl --dry-run update "/boot/vmlinuz-$next"
-	for guest in $guests; do ok "$guest is whole" is_whole "$guest"; done
-	mark
-	stty -F /dev/ttyS1 raw -echo
-	if [ $bad = 0 ] && luoctl update "/boot/vmlinuz-$next"; then exit; fi
-	end 1
+	update_to "$next" "an update is possible"
 }
 
 # came_to KERNEL: the guests did, and all is well.
@@ -178,17 +184,11 @@ came_to() {
 
 # The way back, as it is under secure boot.
 after() {
-	local guest
 	came_to "$next"
 	ok "it is locked down" lock_down
 	ok "a kernel without a signature is refused" refuses_unsigned
 	ok "the first kernel is signed" sign
-	ok "the way back is open" luoctl --dry-run update "/boot/vmlinuz-$first"
-	for guest in $guests; do ok "$guest is whole" is_whole "$guest"; done
-	mark
-	stty -F /dev/ttyS1 raw -echo
-	if [ $bad = 0 ] && luoctl update "/boot/vmlinuz-$first"; then exit; fi
-	end 1
+	update_to "$first" "the way back is open"
 }
 
 back() {

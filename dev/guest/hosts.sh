@@ -25,6 +25,15 @@
 # shellcheck source=dev/guest/health.sh
 . /guest/health.sh
 
+# kib NAME: of /proc/meminfo.
+kib() { sed -n "s/^$1: *\([0-9]*\) kB/\1/p" /proc/meminfo; }
+
+# refuses_to_load IMAGE INITRD: luoctl does, and /tmp/said holds why.
+refuses_to_load() {
+	if luoctl load "$1" -- --initrd="$2" 2>/tmp/said; then return 1; fi
+	cat /tmp/said >&2
+}
+
 # ---- what has to hold ----
 
 has_5_levels() { [ "$stage" != 1 ] || grep -qw la57 /proc/cpuinfo; }
@@ -35,7 +44,7 @@ says_nothing_of_scratch() { ! dmesg | grep 'KHO: .*scratch memory' >&2; }
 # sets_aside PER_MILLE: so much of all memory, at most, is scratch.
 sets_aside() {
 	local size sum=0 total
-	total=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+	total=$(kib MemTotal)
 	while read -r size; do
 		sum=$((sum + size / 1024))
 	done </sys/kernel/debug/kho/out/scratch_len
@@ -49,14 +58,12 @@ hands_its_area_on() { [ "$stage" = 1 ] || dmesg | grep "Revived memory reservati
 # What luoctl may load next is bounded by what the kernel has room for.
 refuses_too_much() {
 	truncate -s "$(cat /sys/kernel/liveupdate/image_room)" /tmp/too-much || return
-	if luoctl load /boot/bzImage -- --initrd=/tmp/too-much 2>/tmp/said; then return 1; fi
-	cat /tmp/said >&2
+	refuses_to_load /boot/bzImage /tmp/too-much || return
 	grep -q 'with its initrd, there are' /tmp/said && rm /tmp/too-much
 }
 # What has no room to be loaded is refused while everything goes on.
 refuses_its_initrd() {
-	if luoctl load /boot/bzImage -- --initrd=/boot/initrd 2>/tmp/said; then return 1; fi
-	cat /tmp/said >&2
+	refuses_to_load /boot/bzImage /boot/initrd || return
 	grep -q 'with its initrd, there are' /tmp/said
 }
 has_empty_node() { [ "$(cat $nodes/has_cpu $nodes/has_memory | xargs)" = "0-1 0" ]; }
@@ -127,7 +134,7 @@ about_as_much_free() {
 # Less than is kept once: caches differ by some MiB from boot to boot.
 loses_no_memory() {
 	local now
-	now=$(sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+	now=$(kib MemFree)
 	[ -z "$free" ] || [ "$now" -ge $((free - 49152)) ] || { echo "free memory: $free KiB, $now KiB" >&2; return 1; }
 	[ "$stage" = 1 ] || free=${free:-$now}
 }
@@ -151,8 +158,7 @@ refuses_what_was_lost() {
 loads_signed_images_only() {
 	mount -t securityfs none /sys/kernel/security
 	grep -qF '[integrity]' /sys/kernel/security/lockdown || return
-	if luoctl load /boot/bzImage -- --initrd=/boot/initrd 2>/tmp/said; then return 1; fi
-	cat /tmp/said >&2
+	refuses_to_load /boot/bzImage /boot/initrd || return
 	sed "s/Linux/linuX/" "$image" >/tmp/changed && ! cmp -s "$image" /tmp/changed || return
 	! kexec -s -l /tmp/changed --initrd=/boot/initrd && rm /tmp/changed &&
 		luoctl load "$image" -- --initrd=/boot/initrd
@@ -227,7 +233,7 @@ says_what_is_lost() {
 # Half of the memory that there is, is what a tmpfs may take, whatever was preserved.
 limits_are_of_what_there_is() {
 	local half size
-	half=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 2))
+	half=$(($(kib MemTotal) / 2))
 	mkdir -p /tmp/limits && mount -t tmpfs none /tmp/limits || return
 	size=$(df -k /tmp/limits | awk 'END { print $2 }')
 	umount /tmp/limits
