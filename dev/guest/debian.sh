@@ -59,7 +59,11 @@ is_kernel() {
 	uname -r
 	[ "$(uname -r)" = "$1" ]
 }
-nothing_is_left() { luoctl status | grep "Nothing is left to finish."; }
+nothing_is_left() {
+	luoctl status | grep "Nothing is left to finish." && grep -x normal /sys/kernel/liveupdate/state || return
+	luoctl --json status
+	[ "$(luoctl --json status | grep -c '"left": \[\], "guests": \[{"name": "vm0", "phase": "running", .*{"name": "vm1", "phase": "running", ')" = 1 ]
+}
 file_systems_are_clean() { ! dmesg | grep -i -E "recovery complete|recovering journal|orphan cleanup|not properly unmounted"; }
 # Those that vm1 has not touched are set aside for it: it has 64 of 72.
 has_huge_pages() {
@@ -69,7 +73,11 @@ has_huge_pages() {
 }
 lock_down() { echo integrity >/sys/kernel/security/lockdown && grep -F '[integrity]' /sys/kernel/security/lockdown; }
 # Nothing has stopped by then.
-refuses_unsigned() { ! luoctl load "/boot/vmlinuz-$first"; }
+refuses_unsigned() {
+	! luoctl load "/boot/vmlinuz-$first" >$state/refused 2>&1 || return
+	cat $state/refused
+	grep -E "Required key not available|Permission denied|Operation not permitted" $state/refused
+}
 sign() { cp /root/signed "/boot/vmlinuz-$first"; }
 no_unit_failed() {
 	systemctl --failed --no-legend
@@ -142,6 +150,7 @@ end() {
 # update_to KERNEL NAME: the guests go along. NAME is that of the test whether it can be.
 update_to() {
 	local guest
+	ok "its formats are known" luoctl check "/boot/vmlinuz-$1"
 	ok "$2" luoctl --dry-run update "/boot/vmlinuz-$1"
 	for guest in $guests; do ok "$guest is whole" is_whole "$guest"; done
 	mark
@@ -191,11 +200,21 @@ after() {
 	update_to "$first" "the way back is open"
 }
 
+# But what the administrator has written.
+packages_purge() {
+	apt-get -q -y purge "linux-image-$next" liveupdate-tools libliveupdate1 || return
+	! find /etc /usr /var/lib /boot \( -name 'luo*' -o -name 'libliveupdate*' -o -name 'liveupdate-tools*' -o \
+		-name '*-liveupdate.cfg' -o -name '*-liveupdate.install' -o -name "*$next*" \) \
+		-not -path '/etc/luo-qemu*' -not -path '/usr/lib/modules/*' | grep . &&
+		! grep -r 'liveupdate=on' /efi/loader/entries
+}
+
 back() {
 	local guest
 	came_to "$first"
 	ok "their power buttons are pressed" systemctl stop luo-qemu@vm0 luo-qemu@vm1
 	for guest in $guests; do ok "$guest has switched itself off" within 5 grep 'switched off' "/var/log/$guest.serial"; done
+	ok "the packages purge, and nothing is left" packages_purge
 	end $bad
 }
 

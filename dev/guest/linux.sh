@@ -32,13 +32,19 @@ talk() {
 	echo "the connection is lost"
 }
 
-# What was written now is read back, and not from the cache.
-disk_is_right() {
-	block=$(((block + 1) % 64))
-	echo "$block $up" >/tmp/block
-	dd if=/tmp/block of=/dev/vda bs=512 seek=$block conv=sync,fsync 2>/dev/null
+# Not from the cache.
+block_is_right() {
 	echo 1 >/proc/sys/vm/drop_caches
-	[ "$(dd if=/dev/vda bs=512 skip=$block count=1 2>/dev/null | tr -d '\0' | head -n 1)" = "$block $up" ]
+	[ "$(dd if=/dev/vda bs=512 skip=$block count=1 2>/dev/null | tr -d '\0' | head -n 1)" = "$(cat "/tmp/block$block")" ]
+}
+
+# What was written now is read back, and first what was written there before.
+disk_is_right() {
+	block=$(((block + 1) % 16))
+	[ ! -e "/tmp/block$block" ] || block_is_right || return
+	echo "$block $up" >"/tmp/block$block"
+	dd if="/tmp/block$block" of=/dev/vda bs=512 seek=$block conv=sync,fsync 2>/dev/null
+	block_is_right
 }
 
 memory_is_right() {
