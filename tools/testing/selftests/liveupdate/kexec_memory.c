@@ -46,34 +46,28 @@ static void *map_shared(int fd, size_t len)
 
 #define HUGE_FILE	(16 * MIB)
 
-#define KPF_COMPOUND_HEAD	15
-#define KPF_COMPOUND_TAIL	16
-#define KPF_RESERVED		32
+/* Of the kernel itself. */
+#define KPF_RESERVED	32
 
 /* Pages of the file that are the first of a compound, or -1. */
 static int count_heads(int fd, int *tails)
 {
-	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	static __u64 frames[HUGE_FILE / 4096];
+	const size_t pages = HUGE_FILE / 4096;
 	char *map = map_shared(fd, HUGE_FILE);
-	__u64 pfn, bits;
 	int heads = 0;
-	size_t at;
+	size_t i;
 
 	*tails = 0;
-	if (map && madvise(map, HUGE_FILE, MADV_POPULATE_READ))
+	if (!map || madvise(map, HUGE_FILE, MADV_POPULATE_READ) ||
+	    luo_frames(map, pages, frames) || luo_page_flags(frames, pages, frames))
 		heads = -1;
-	for (at = 0; at < HUGE_FILE && map && heads >= 0; at += 4096) {
-		if (luo_frames(map + at, 1, &pfn) ||
-		    pread(flags, &bits, 8, pfn * 8) != 8) {
-			heads = -1;
-			break;
-		}
-		heads += bits >> KPF_COMPOUND_HEAD & 1;
-		*tails += bits >> KPF_COMPOUND_TAIL & 1;
+	for (i = 0; i < pages && heads >= 0; i++) {
+		heads += frames[i] >> KPF_COMPOUND_HEAD & 1;
+		*tails += frames[i] >> KPF_COMPOUND_TAIL & 1;
 	}
 	munmap(map, HUGE_FILE);
-	close(flags);
-	return map ? heads : -1;
+	return heads;
 }
 
 static void check_folios(int fd, long long size)
@@ -629,15 +623,12 @@ static void use_free_pages(void)
 /* How many page frames are neither free nor in use for anything. */
 static int count_withheld(const __u64 *frames, int nr)
 {
-	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	static __u64 flags[GAP_PAGES];
 	int i, withheld = 0;
-	__u64 bits;
 
-	for (i = 0; i < nr; i++) {
-		CHECK_EQ(8, pread(flags, &bits, 8, frames[i] * 8));
-		withheld += !(bits & ~(1ull << KPF_RESERVED));
-	}
-	close(flags);
+	CHECK_OK(luo_page_flags(frames, nr, flags));
+	for (i = 0; i < nr; i++)
+		withheld += !(flags[i] & ~(1ull << KPF_RESERVED));
 	return withheld;
 }
 

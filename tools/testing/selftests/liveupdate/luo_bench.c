@@ -25,8 +25,6 @@
 #define IN_SESSION	1000		/* files in each session of "many" */
 #define STAMP		"stamp"
 
-#define KPF_THP		0x400000ULL
-
 /* What the first kernel tells the second, in a preserved memfd. */
 struct stamp {
 	__u64 rebooted;
@@ -113,17 +111,6 @@ static void report(const char *what, __u64 value)
 
 /* ---- memory ---- */
 
-static __u64 read_entry(const char *path, __u64 index)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	__u64 entry;
-
-	if (fd < 0 || pread(fd, &entry, 8, index * 8) != 8)
-		die("%s: %s", path, strerror(errno));
-	close(fd);
-	return entry;
-}
-
 static __u64 *map_words(int fd, __u64 pages)
 {
 	void *map = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
@@ -173,11 +160,11 @@ static __u64 count_scratch(int fd, __u64 pages)
 
 static void check_huge(int fd, __u64 pages)
 {
-	__u64 *frames = page_frames(fd, pages), i;
+	__u64 *frames = page_frames(fd, pages), flags, i;
 
 	for (i = 0; i < pages; i += HUGE_PAGES) {
-		if (frames[i] % HUGE_PAGES ||
-		    !(read_entry("/proc/kpageflags", frames[i]) & KPF_THP))
+		ok(luo_page_flags(frames + i, 1, &flags), "/proc/kpageflags");
+		if (frames[i] % HUGE_PAGES || !(flags >> KPF_THP & 1))
 			die("page %llu is not the first of a folio of 2 MiB",
 			    (unsigned long long)i);
 	}

@@ -16,8 +16,6 @@
 #define MIB	(1024 * 1024ll)
 #define PAGE	4096ll
 
-#define KPF_HWPOISON	19
-
 static long long size = 16 * MIB, start, ballast, huge;
 static int files = 1, share, node = -1;
 static const struct host_use *use;
@@ -241,13 +239,9 @@ static int overdo(int dev, int *fds)
 /* Whether the kernel knows that a page frame is lost. */
 static bool is_lost(__u64 frame)
 {
-	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	__u64 flags = 0;
+	__u64 flags;
 
-	if (pread(fd, &flags, sizeof(flags), frame * sizeof(flags)) != sizeof(flags))
-		flags = 0;
-	close(fd);
-	return flags >> KPF_HWPOISON & 1;
+	return !luo_page_flags(&frame, 1, &flags) && flags >> KPF_HWPOISON & 1;
 }
 
 /*

@@ -21,6 +21,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include <linux/kernel-page-flags.h>
 #include <linux/kexec.h>
 #include <linux/liveupdate.h>
 #include <linux/memfd.h>
@@ -358,6 +359,23 @@ static inline int luo_frames(const void *map, size_t pages, __u64 *frames)
 		/* The other bits are flags. */
 		frames[i] &= (1ull << 55) - 1;
 	}
+	return err;
+}
+
+/* What the kernel says of page frames, a bit for each KPF_; may be in their place. */
+static inline int luo_page_flags(const __u64 *frames, size_t pages, __u64 *flags)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC), err = 0;
+	size_t i;
+
+	if (fd < 0)
+		return -errno;
+	for (i = 0; i < pages && !err; i++) {
+		if (pread(fd, &flags[i], sizeof(*flags), frames[i] * sizeof(*flags)) !=
+		    sizeof(*flags))
+			err = -EIO;
+	}
+	close(fd);
 	return err;
 }
 
