@@ -5,9 +5,7 @@
  * port of its own at 00:04.0 and after; 3 of them where names begin with pci-.
  */
 
-#include <linux/pci_regs.h>
-
-#include "kexec_scenarios.h"
+#include "kexec_pci.h"
 
 #define MODULE		"luo_hda.ko"
 #define DEVICES		BUS "devices/"
@@ -25,10 +23,7 @@
 #define PULLED		"0000:06:00.0"
 #define GONE		"0000:07:00.0"
 #define MOVED		"0000:08:00.0"
-#define DAMAGED		"0000:09:00.0"
-#define UNBRIDGED	"0000:0a:00.0"
 #define STUBBORN	"0000:0b:00.0"
-#define MISPLACED	"0000:0c:00.0"
 #define LEFT		"0000:0d:00.0"
 
 /* As in luo_hda.c. */
@@ -39,7 +34,7 @@ struct luo_hda_state {
 	__u32 since_frozen;
 };
 
-static const char *attribute(const char *device, const char *name)
+const char *pci_attribute(const char *device, const char *name)
 {
 	static char path[256];
 
@@ -50,7 +45,7 @@ static const char *attribute(const char *device, const char *name)
 static __u32 read_config(const char *device, const char *name, int offset)
 {
 	__u32 value;
-	int fd = open(attribute(device, name), O_RDONLY | O_CLOEXEC);
+	int fd = open(pci_attribute(device, name), O_RDONLY | O_CLOEXEC);
 
 	CHECK_FD(fd);
 	CHECK_EQ(4, pread(fd, &value, 4, offset));
@@ -67,28 +62,27 @@ static int open_config(const char *path)
 	return fd;
 }
 
-static int bus_of(const char *device)
+int pci_bus_of(const char *device)
 {
 	return strtol(device + 5, NULL, 16);
 }
 
-/* Of the root port above it, which is there when the device is not. */
-static const char *port_attribute(const char *device, const char *name)
+const char *pci_port_attribute(const char *device, const char *name)
 {
 	static char port[32];
 
-	snprintf(port, sizeof(port), "0000:00:%02x.0", bus_of(device) + 3);
-	return attribute(port, name);
+	snprintf(port, sizeof(port), "0000:00:%02x.0", pci_bus_of(device) + 3);
+	return pci_attribute(port, name);
 }
 
-static bool is_bus_master(const char *device)
+bool pci_is_bus_master(const char *device)
 {
 	return read_config(device, "config", PCI_COMMAND) & PCI_COMMAND_MASTER;
 }
 
 static void set_command(const char *device, __u16 bits)
 {
-	int fd = open_config(attribute(device, "config"));
+	int fd = open_config(pci_attribute(device, "config"));
 	__u16 command;
 
 	CHECK_FD(fd);
@@ -98,10 +92,9 @@ static void set_command(const char *device, __u16 bits)
 	close(fd);
 }
 
-/* Of the controller that is enabled: it runs, and was not reset. */
-static bool is_running(const char *device)
+bool pci_is_running(const char *device)
 {
-	int fd = open(attribute(device, "resource0"), O_RDONLY | O_CLOEXEC);
+	int fd = open(pci_attribute(device, "resource0"), O_RDONLY | O_CLOEXEC);
 	__u32 *registers;
 	__u32 control;
 
@@ -123,7 +116,7 @@ static bool is_said(const char *before, const char *device, const char *after)
 	return is_logged(text);
 }
 
-static bool was_freed(const char *device)
+bool pci_was_freed(const char *device)
 {
 	return is_said("memory of ", device, " is freed");
 }
@@ -135,9 +128,9 @@ static bool was_reset(const char *device)
 
 static void check_at_work(const char *device)
 {
-	CHECK(is_bus_master(device));
+	CHECK(pci_is_bus_master(device));
 	CHECK(read_config(device, "../config", PCI_COMMAND) & PCI_COMMAND_MASTER);
-	CHECK_EQ(bus_of(device),
+	CHECK_EQ(pci_bus_of(device),
 		 read_config(device, "../config", PCI_PRIMARY_BUS) >> 8 & 0xff);
 }
 
@@ -146,13 +139,13 @@ static bool is_driver(const char *device, const char *driver)
 	char link[256] = "";
 	const char *name;
 
-	if (readlink(attribute(device, "driver"), link, sizeof(link) - 1) < 0)
+	if (readlink(pci_attribute(device, "driver"), link, sizeof(link) - 1) < 0)
 		return !driver;
 	name = strrchr(link, '/');
 	return driver && name && !strcmp(name + 1, driver);
 }
 
-static int bind(const char *driver, const char *what, const char *device)
+int pci_bind(const char *driver, const char *what, const char *device)
 {
 	char path[256];
 
@@ -160,8 +153,7 @@ static int bind(const char *driver, const char *what, const char *device)
 	return luo_write(path, device);
 }
 
-/* Drivers are there, and bind to what they are told to. */
-static void load_drivers(void)
+void pci_load_drivers(void)
 {
 	CHECK_OK(luo_write(BUS "drivers_autoprobe", "0"));
 	CHECK_OK(load_module_named(MODULE));
@@ -169,12 +161,12 @@ static void load_drivers(void)
 
 static void take(const char *device)
 {
-	load_drivers();
+	pci_load_drivers();
 	if (is_driver(device, NULL))
-		CHECK_OK(bind("luo_hda", "bind", device));
+		CHECK_OK(pci_bind("luo_hda", "bind", device));
 }
 
-static int open_stream(const char *device)
+int pci_open_stream(const char *device)
 {
 	char path[64];
 	int fd;
@@ -194,8 +186,7 @@ static struct luo_hda_state look_at(int stream)
 	return state;
 }
 
-/* What it writes arrives, and goes on doing so. */
-static void check_stream(int stream)
+void pci_check_stream(int stream)
 {
 	struct luo_hda_state before = look_at(stream), after = before;
 	int tries;
@@ -218,12 +209,12 @@ static void check_no_gap(int stream)
 	CHECK_AT_LEAST(state.gap, GAP_MAX);
 }
 
-static void keep(const struct scenario *s, const char *device)
+void pci_keep(const struct scenario *s, const char *device)
 {
-	int session = outgoing(s), stream = open_stream(device);
+	int session = outgoing(s), stream = pci_open_stream(device);
 
 	CHECK_FD(session);
-	check_stream(stream);
+	pci_check_stream(stream);
 	CHECK_OK(luo_preserve(session, stream, 1));
 	check_at_work(device);
 }
@@ -232,15 +223,15 @@ static void keep(const struct scenario *s, const char *device)
 
 static void use_stream(const struct scenario *s)
 {
-	check_stream(open_stream(NOBODYS));
-	CHECK(is_bus_master(NOBODYS));
+	pci_check_stream(pci_open_stream(NOBODYS));
+	CHECK(pci_is_bus_master(NOBODYS));
 }
 
 /* No module is there yet. */
 static void check_stopped(const struct scenario *s)
 {
 	CHECK(is_driver(NOBODYS, NULL));
-	CHECK(!is_bus_master(NOBODYS));
+	CHECK(!pci_is_bus_master(NOBODYS));
 	CHECK(!(read_config(NOBODYS, "../config", PCI_COMMAND) & PCI_COMMAND_MASTER));
 }
 
@@ -248,20 +239,20 @@ static void check_stopped(const struct scenario *s)
 
 static void leave_device(const struct scenario *s)
 {
-	int stream = open_stream(LEFT);
+	int stream = pci_open_stream(LEFT);
 
-	check_stream(stream);
+	pci_check_stream(stream);
 	close(stream);
-	CHECK_OK(bind("luo_hda", "unbind", LEFT));
-	CHECK(!is_bus_master(LEFT));
+	CHECK_OK(pci_bind("luo_hda", "unbind", LEFT));
+	CHECK(!pci_is_bus_master(LEFT));
 	set_command(LEFT, PCI_COMMAND_MASTER);
-	CHECK(is_bus_master(LEFT));
+	CHECK(pci_is_bus_master(LEFT));
 }
 
 /* By the kernel before. */
 static void check_left(const struct scenario *s)
 {
-	CHECK(!is_bus_master(LEFT));
+	CHECK(!pci_is_bus_master(LEFT));
 	CHECK(!is_said("", LEFT, ": live update: "));
 }
 
@@ -269,7 +260,7 @@ static void check_left(const struct scenario *s)
 
 static void keep_from_others(const struct scenario *s)
 {
-	keep(s, OTHERS);
+	pci_keep(s, OTHERS);
 	/* Without MSI this is how a driver has it silent. */
 	set_command(OTHERS, PCI_COMMAND_INTX_DISABLE);
 }
@@ -280,11 +271,11 @@ static void check_awake(const char *device)
 	char status[16] = "";
 	int fd;
 
-	if (access(attribute(device, "power/control"), F_OK))
+	if (access(pci_attribute(device, "power/control"), F_OK))
 		return;
-	CHECK_OK(luo_write(attribute(device, "power/control"), "auto"));
+	CHECK_OK(luo_write(pci_attribute(device, "power/control"), "auto"));
 	sleep(1);
-	fd = open(attribute(device, "power/runtime_status"), O_RDONLY | O_CLOEXEC);
+	fd = open(pci_attribute(device, "power/runtime_status"), O_RDONLY | O_CLOEXEC);
 	CHECK_FD(fd);
 	CHECK_AT_LEAST(1, read(fd, status, sizeof(status) - 1));
 	close(fd);
@@ -298,18 +289,18 @@ static void check_other_driver(const struct scenario *s)
 	CHECK_FD(session);
 	check_awake(OTHERS);
 	check_at_work(OTHERS);
-	CHECK_OK(luo_write(attribute(OTHERS, "enable"), "1"));
+	CHECK_OK(luo_write(pci_attribute(OTHERS, "enable"), "1"));
 	CHECK(read_config(OTHERS, "config", PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE);
-	CHECK_OK(luo_write(attribute(OTHERS, "enable"), "0"));
+	CHECK_OK(luo_write(pci_attribute(OTHERS, "enable"), "0"));
 	check_at_work(OTHERS);
-	CHECK_OK(luo_write(attribute(OTHERS, "driver_override"), "luo_hda_other"));
-	load_drivers();
-	CHECK_EQ(-EBUSY, bind("luo_hda_other", "bind", OTHERS));
+	CHECK_OK(luo_write(pci_attribute(OTHERS, "driver_override"), "luo_hda_other"));
+	pci_load_drivers();
+	CHECK_EQ(-EBUSY, pci_bind("luo_hda_other", "bind", OTHERS));
 	CHECK(is_driver(OTHERS, NULL));
 	check_at_work(OTHERS);
 
-	CHECK_OK(luo_write(attribute(OTHERS, "driver_override"), "\n"));
-	CHECK_OK(bind("luo_hda", "bind", OTHERS));
+	CHECK_OK(luo_write(pci_attribute(OTHERS, "driver_override"), "\n"));
+	CHECK_OK(pci_bind("luo_hda", "bind", OTHERS));
 	check_no_gap(luo_retrieve_fd(session, 1));
 	CHECK_OK(luo_finish(session));
 }
@@ -318,16 +309,16 @@ static void check_other_driver(const struct scenario *s)
 
 static void keep_stream(const struct scenario *s)
 {
-	int session = outgoing(s), stream = open_stream(KEPT);
+	int session = outgoing(s), stream = pci_open_stream(KEPT);
 
 	/* It can be taken out again, and put in. */
 	CHECK_FD(session);
-	check_stream(stream);
+	pci_check_stream(stream);
 	CHECK_OK(luo_preserve(session, stream, 1));
-	CHECK_EQ(-EBUSY, luo_write(attribute(KEPT, "remove"), "1"));
-	CHECK_EQ(-EBUSY, luo_write(attribute(KEPT, "../remove"), "1"));
+	CHECK_EQ(-EBUSY, luo_write(pci_attribute(KEPT, "remove"), "1"));
+	CHECK_EQ(-EBUSY, luo_write(pci_attribute(KEPT, "../remove"), "1"));
 	CHECK_OK(luo_unpreserve(session, 1));
-	check_stream(stream);
+	pci_check_stream(stream);
 	CHECK_OK(luo_preserve(session, stream, 1));
 	check_at_work(KEPT);
 }
@@ -338,27 +329,27 @@ static void take_stream_over(const struct scenario *s)
 
 	CHECK_FD(session);
 	check_at_work(KEPT);
-	CHECK_EQ(-EBUSY, luo_write(attribute(KEPT, "remove"), "1"));
+	CHECK_EQ(-EBUSY, luo_write(pci_attribute(KEPT, "remove"), "1"));
 	take(KEPT);
 	CHECK(is_driver(KEPT, "luo_hda"));
 	check_at_work(KEPT);
 
 	stream = luo_retrieve_fd(session, 1);
-	check_stream(stream);
+	pci_check_stream(stream);
 	check_no_gap(stream);
 	CHECK_OK(luo_finish(session));
 	check_at_work(KEPT);
-	check_stream(stream);
+	pci_check_stream(stream);
 	/* A device like any other. */
 	close(stream);
-	CHECK_OK(luo_write(attribute(KEPT, "remove"), "1"));
+	CHECK_OK(luo_write(pci_attribute(KEPT, "remove"), "1"));
 }
 
 /* ---- nobody takes it over ---- */
 
 static void keep_for_nobody(const struct scenario *s)
 {
-	keep(s, UNCLAIMED);
+	pci_keep(s, UNCLAIMED);
 }
 
 static void check_finish(const struct scenario *s)
@@ -368,20 +359,20 @@ static void check_finish(const struct scenario *s)
 	CHECK_FD(session);
 	take(UNCLAIMED);
 	check_at_work(UNCLAIMED);
-	CHECK(is_running(UNCLAIMED));
+	CHECK(pci_is_running(UNCLAIMED));
 	CHECK_OK(luo_finish(session));
-	CHECK(!is_bus_master(UNCLAIMED));
-	CHECK(!is_running(UNCLAIMED));
-	CHECK(was_freed(UNCLAIMED));
-	CHECK_OK(bind("luo_hda", "unbind", UNCLAIMED));
-	CHECK_OK(bind("luo_hda_other", "bind", UNCLAIMED));
+	CHECK(!pci_is_bus_master(UNCLAIMED));
+	CHECK(!pci_is_running(UNCLAIMED));
+	CHECK(pci_was_freed(UNCLAIMED));
+	CHECK_OK(pci_bind("luo_hda", "unbind", UNCLAIMED));
+	CHECK_OK(pci_bind("luo_hda_other", "bind", UNCLAIMED));
 }
 
 /* ---- nobody takes it over, and it can't be reset ---- */
 
 static void keep_what_stays(const struct scenario *s)
 {
-	keep(s, STUBBORN);
+	pci_keep(s, STUBBORN);
 }
 
 /* Its memory is nobody's any more, as whoever has it next may have it go on. */
@@ -391,22 +382,22 @@ static void check_stubborn(const struct scenario *s)
 
 	CHECK_FD(session);
 	take(STUBBORN);
-	CHECK_OK(luo_write(attribute(STUBBORN, "reset_method"), "\n"));
+	CHECK_OK(luo_write(pci_attribute(STUBBORN, "reset_method"), "\n"));
 	CHECK_OK(luo_finish(session));
-	CHECK(!is_bus_master(STUBBORN));
-	CHECK(is_running(STUBBORN));
+	CHECK(!pci_is_bus_master(STUBBORN));
+	CHECK(pci_is_running(STUBBORN));
 	CHECK(is_said("", STUBBORN, ": stopped, but not reset: "));
-	CHECK(!was_freed(STUBBORN));
-	CHECK_OK(bind("luo_hda", "unbind", STUBBORN));
-	check_stream(open_stream(STUBBORN));
-	CHECK_OK(luo_write(port_attribute(STUBBORN, "remove"), "1"));
+	CHECK(!pci_was_freed(STUBBORN));
+	CHECK_OK(pci_bind("luo_hda", "unbind", STUBBORN));
+	pci_check_stream(pci_open_stream(STUBBORN));
+	CHECK_OK(luo_write(pci_port_attribute(STUBBORN, "remove"), "1"));
 }
 
 /* ---- it is handed over once more ---- */
 
 static void keep_for_two(const struct scenario *s)
 {
-	keep(s, TWICE);
+	pci_keep(s, TWICE);
 }
 
 static void check_waiting(const struct scenario *s)
@@ -422,7 +413,7 @@ static void check_after_two(const struct scenario *s)
 	check_at_work(TWICE);
 	take(TWICE);
 	stream = luo_retrieve_fd(session, 1);
-	check_stream(stream);
+	pci_check_stream(stream);
 	check_no_gap(stream);
 	CHECK_OK(luo_finish(session));
 }
@@ -445,13 +436,13 @@ static void check_useless(int stream)
 /* Files that are open stay, and are good for nothing. */
 static void lose_device(const struct scenario *s)
 {
-	int session = outgoing(s), stream = open_stream(PULLED);
+	int session = outgoing(s), stream = pci_open_stream(PULLED);
 
 	CHECK_FD(session);
-	check_stream(stream);
+	pci_check_stream(stream);
 	CHECK_OK(luo_preserve(session, stream, 1));
-	CHECK_OK(bind("luo_hda", "unbind", PULLED));
-	CHECK(!is_bus_master(PULLED));
+	CHECK_OK(pci_bind("luo_hda", "unbind", PULLED));
+	CHECK(!pci_is_bus_master(PULLED));
 	check_useless(stream);
 	CHECK_EQ(-ENODEV, jump());
 	CHECK_OK(luo_unpreserve(session, 1));
@@ -459,9 +450,9 @@ static void lose_device(const struct scenario *s)
 	close(stream);
 	/* None but this one stands still, which would take half a second to begin. */
 	sleep(2);
-	check_stream(open_stream(NOBODYS));
+	pci_check_stream(pci_open_stream(NOBODYS));
 
-	stream = open_stream(PULLED);
+	stream = pci_open_stream(PULLED);
 	CHECK_OK(luo_preserve(session, stream, 2));
 	CHECK_OK(unplug(PULLED));
 	check_useless(stream);
@@ -469,8 +460,8 @@ static void lose_device(const struct scenario *s)
 	CHECK_OK(luo_unpreserve(session, 2));
 
 	CHECK_OK(luo_write(BUS "rescan", "1"));
-	stream = open_stream(PULLED);
-	check_stream(stream);
+	stream = pci_open_stream(PULLED);
+	pci_check_stream(stream);
 	CHECK_OK(luo_preserve(session, stream, 3));
 	check_at_work(PULLED);
 }
@@ -486,14 +477,14 @@ static void lose_what_came_in(const struct scenario *s)
 	CHECK(is_logged(PULLED ": live update: removed: bus master is off"));
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 3));
 	CHECK_OK(luo_finish(session));
-	CHECK(!was_freed(PULLED));
+	CHECK(!pci_was_freed(PULLED));
 	CHECK(!was_reset(PULLED));
 
 	/* One like any other, once it was reset. */
 	CHECK_OK(luo_write(BUS "rescan", "1"));
-	check_stream(open_stream(PULLED));
+	pci_check_stream(pci_open_stream(PULLED));
 	CHECK(was_reset(PULLED));
-	CHECK_OK(luo_write(port_attribute(PULLED, "remove"), "1"));
+	CHECK_OK(luo_write(pci_port_attribute(PULLED, "remove"), "1"));
 }
 
 /* ---- it is not what it was ---- */
@@ -502,7 +493,7 @@ static void lose_what_came_in(const struct scenario *s)
 static void eject(void)
 {
 	const __u16 off = PCI_EXP_SLTCTL_PWR_OFF | PCI_EXP_SLTCTL_PWR_IND_OFF;
-	int fd = open_config(port_attribute(GONE, "config"));
+	int fd = open_config(pci_port_attribute(GONE, "config"));
 	__u8 at = 0, id = 0;
 
 	pread(fd, &at, 1, PCI_CAPABILITY_LIST);
@@ -515,7 +506,7 @@ static void eject(void)
 
 static void keep_what_goes(const struct scenario *s)
 {
-	keep(s, GONE);
+	pci_keep(s, GONE);
 }
 
 static void check_gone(const struct scenario *s)
@@ -523,48 +514,47 @@ static void check_gone(const struct scenario *s)
 	int session = incoming(s);
 
 	CHECK_FD(session);
-	CHECK(access(attribute(GONE, "config"), F_OK));
-	load_drivers();
+	CHECK(access(pci_attribute(GONE, "config"), F_OK));
+	pci_load_drivers();
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 1));
 	CHECK_OK(luo_finish(session));
 	CHECK(is_logged(GONE ": was kept, and is not there"));
 	CHECK(is_logged(GONE ": was not found: "));
-	CHECK(!was_freed(GONE));
-	CHECK_OK(luo_write(port_attribute(GONE, "remove"), "1"));
+	CHECK(!pci_was_freed(GONE));
+	CHECK_OK(luo_write(pci_port_attribute(GONE, "remove"), "1"));
 }
 
-/* Stopped before anybody had it, and started anew by whoever comes. */
-static void check_used_anew(const struct scenario *s, const char *device, const char *why)
+void pci_check_used_anew(const struct scenario *s, const char *device, const char *why)
 {
 	int session = incoming(s);
 	char text[128];
 
 	CHECK_FD(session);
-	CHECK(!is_bus_master(device));
+	CHECK(!pci_is_bus_master(device));
 	snprintf(text, sizeof(text), ": live update: %s: bus master is off", why);
 	CHECK(is_said("", device, text));
-	check_stream(open_stream(device));
+	pci_check_stream(pci_open_stream(device));
 	CHECK(was_reset(device));
 	CHECK_EQ(-ENODEV, luo_retrieve_fd(session, 1));
 	CHECK_OK(luo_finish(session));
 }
 
-static void check_given_up(const struct scenario *s, const char *device, const char *why)
+void pci_check_given_up(const struct scenario *s, const char *device, const char *why)
 {
-	check_used_anew(s, device, why);
-	CHECK_OK(luo_write(port_attribute(device, "remove"), "1"));
+	pci_check_used_anew(s, device, why);
+	CHECK_OK(luo_write(pci_port_attribute(device, "remove"), "1"));
 }
 
 static void keep_what_moves(const struct scenario *s)
 {
-	keep(s, MOVED);
+	pci_keep(s, MOVED);
 }
 
 /* To where the windows of the bridges above do not lead. */
 static void move(void)
 {
 	const __u32 nowhere = 0xc0000000;
-	int fd = open_config(attribute(MOVED, "config"));
+	int fd = open_config(pci_attribute(MOVED, "config"));
 
 	if (pwrite(fd, &nowhere, 4, PCI_BASE_ADDRESS_0) != 4)
 		printf("    # nothing is moved\n");
@@ -573,194 +563,20 @@ static void move(void)
 
 static void check_moved(const struct scenario *s)
 {
-	check_given_up(s, MOVED, "a BAR has to move");
-	CHECK(was_freed(MOVED));
-}
-
-/* ---- its record is not what it was ---- */
-
-#define BLOCK_SIZE	0x10000
-#define BLOCK_MAGIC	0x7665642d74706b70ull
-
-struct record {
-	__u32 segment;
-	__u16 bdf;
-	__u8 more[14];
-	__u32 users;
-	char driver[40];
-};
-
-struct block {
-	__u64 magic;
-	__u32 count;
-	__u32 reserved;
-	struct record records[];
-};
-
-/* One that is in use has records. */
-static struct block *find_block_in(int mem, __u64 start, __u64 end)
-{
-	struct block head;
-	__u64 pa;
-
-	for (pa = (start + BLOCK_SIZE - 1) & -BLOCK_SIZE; pa < end; pa += BLOCK_SIZE) {
-		if (pread(mem, &head, sizeof(head), pa) == sizeof(head) &&
-		    head.magic == BLOCK_MAGIC && head.count)
-			return mmap(NULL, BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-				    mem, pa);
-	}
-	return MAP_FAILED;
-}
-
-static struct block *find_block(void)
-{
-	static struct block *block = MAP_FAILED;
-	unsigned long long start, end;
-	int mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
-	FILE *f = fopen("/proc/iomem", "re");
-	char line[256];
-
-	while (f && block == MAP_FAILED && fgets(line, sizeof(line), f)) {
-		if (line[0] != ' ' && strstr(line, "System RAM") &&
-		    sscanf(line, "%llx-%llx", &start, &end) == 2)
-			block = find_block_in(mem, start, end + 1);
-	}
-	if (f)
-		fclose(f);
-	close(mem);
-	if (block == MAP_FAILED)
-		printf("    # records of devices: not found in memory\n");
-	return block == MAP_FAILED ? NULL : block;
-}
-
-static struct record *find_record(struct block *block, __u16 bdf)
-{
-	__u32 i;
-
-	for (i = 0; block && i < block->count; i++) {
-		if (!block->records[i].segment && block->records[i].bdf == bdf)
-			return &block->records[i];
-	}
-	printf("    # no record of %x\n", bdf);
-	return NULL;
-}
-
-static void keep_with_bad_record(const struct scenario *s)
-{
-	keep(s, DAMAGED);
-}
-
-static void damage_record(void)
-{
-	struct record *record = find_record(find_block(), bus_of(DAMAGED) << 8);
-
-	if (record)
-		record->users = 2;
-}
-
-static void check_bad_record(const struct scenario *s)
-{
-	CHECK(is_logged(DAMAGED ": its record is damaged"));
-	check_given_up(s, DAMAGED, "at work without a record");
-	CHECK(is_logged(DAMAGED ": nothing is known of it"));
-	CHECK(!was_freed(DAMAGED));
-}
-
-static void keep_what_is_misplaced(const struct scenario *s)
-{
-	keep(s, MISPLACED);
-}
-
-/* A place like any other behind that bridge. */
-static void misplace(void)
-{
-	struct record *record = find_record(find_block(), bus_of(MISPLACED) << 8);
-
-	if (record)
-		record->bdf |= 1 << 3;
-}
-
-/* Nobody knows whose memory it has in mind: no driver may have it as it is. */
-static void check_misplaced(const struct scenario *s)
-{
-	load_drivers();
-	CHECK(!is_bus_master(MISPLACED));
-	CHECK_OK(luo_write(attribute(MISPLACED, "driver_override"), "luo_hda_other"));
-	CHECK_OK(luo_write(attribute(MISPLACED, "reset_method"), "\n"));
-	CHECK_EQ(-EBUSY, bind("luo_hda_other", "bind", MISPLACED));
-	CHECK_OK(luo_write(attribute(MISPLACED, "reset_method"), "default"));
-
-	CHECK_OK(luo_write(attribute(MISPLACED, "enable"), "1"));
-	CHECK(is_running(MISPLACED));
-	CHECK_OK(bind("luo_hda_other", "bind", MISPLACED));
-	CHECK(!is_running(MISPLACED));
-	CHECK_OK(bind("luo_hda_other", "unbind", MISPLACED));
-	CHECK_OK(luo_write(attribute(MISPLACED, "enable"), "0"));
-	CHECK_OK(luo_write(attribute(MISPLACED, "driver_override"), "\n"));
-
-	check_used_anew(s, MISPLACED, "at work without a record");
-	CHECK(is_logged(MISPLACED ": nothing is known of it"));
-	CHECK(!was_freed(MISPLACED));
-	/* Which leads to the place that is waited for. */
-	CHECK_EQ(-EBUSY, luo_write(port_attribute(MISPLACED, "remove"), "1"));
-}
-
-static void keep_without_bridge(const struct scenario *s)
-{
-	keep(s, UNBRIDGED);
-}
-
-static void drop_bridge(void)
-{
-	struct block *block = find_block();
-	struct record *record = find_record(block, (bus_of(UNBRIDGED) + 3) << 3);
-
-	if (record)
-		*record = block->records[--block->count];
-}
-
-static void check_without_bridge(const struct scenario *s)
-{
-	check_given_up(s, UNBRIDGED, "a bridge above was not kept");
-}
-
-static void damage_block(void)
-{
-	struct block *block = find_block();
-
-	if (block)
-		block->magic++;
-}
-
-static void check_without_records(const struct scenario *s)
-{
-	check_given_up(s, KEPT, "at work without a record");
-	CHECK(is_logged(KEPT ": nothing is known of it"));
+	pci_check_given_up(s, MOVED, "a BAR has to move");
+	CHECK(pci_was_freed(MOVED));
 }
 
 /* ---- the next kernel has live update off ---- */
 
-static void keep_for_the_third(const struct scenario *s)
+void pci_keep_for_the_third(const struct scenario *s)
 {
-	keep(s, KEPT);
+	pci_keep(s, KEPT);
 }
 
 static void check_stopped_on_the_way(const struct scenario *s)
 {
-	check_given_up(s, KEPT, "stopped on the way");
-}
-
-/* ---- the next kernel can't read anything ---- */
-
-static void damage_tree(void)
-{
-	if (system("luo_damage save tree"))
-		printf("    # nothing is damaged\n");
-}
-
-static void check_after_loss(const struct scenario *s)
-{
-	check_stream(open_stream(KEPT));
+	pci_check_given_up(s, KEPT, "stopped on the way");
 }
 
 #define SCENARIO(_name, ...)							\
@@ -768,9 +584,6 @@ static void check_after_loss(const struct scenario *s)
 #define CHANGED(_name, _jump, ...)						\
 	{ .name = _name, .needs_module = true, .alone = true, .jump = _jump,	\
 	  .stage = { __VA_ARGS__ } }
-#define DAMAGED_BY(_name, _jump, ...)						\
-	{ .name = _name, .needs_module = true, .needs_file = "/dev/mem",	\
-	  .alone = true, .jump = _jump, .stage = { __VA_ARGS__ } }
 
 /* Machines of their own have those that begin with another word than "pci:". */
 const struct scenario pci_scenarios[] = {
@@ -786,17 +599,7 @@ const struct scenario pci_scenarios[] = {
 		 check_after_two),
 	CHANGED("pci: it is gone after the jump", eject, keep_what_goes, check_gone),
 	CHANGED("pci: a BAR has to move", move, keep_what_moves, check_moved),
-	DAMAGED_BY("pci: its record is damaged", damage_record, keep_with_bad_record,
-		   check_bad_record),
-	DAMAGED_BY("pci: its record names another place", misplace,
-		   keep_what_is_misplaced, check_misplaced),
-	DAMAGED_BY("pci: its bridge has no record", drop_bridge, keep_without_bridge,
-		   check_without_bridge),
-	DAMAGED_BY("pci-records: all are damaged", damage_block, keep_for_the_third,
-		   check_without_records),
-	SCENARIO("pci-off: the next kernel has live update off", keep_for_the_third, NULL,
-		 check_stopped_on_the_way),
-	DAMAGED_BY("pci-lost: the next kernel can't read anything", damage_tree,
-		   keep_for_the_third, NULL, check_after_loss),
+	SCENARIO("pci-off: the next kernel has live update off", pci_keep_for_the_third,
+		 NULL, check_stopped_on_the_way),
 	{ }
 };

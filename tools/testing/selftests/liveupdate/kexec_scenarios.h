@@ -48,6 +48,7 @@ extern const struct scenario driver_scenarios[];
 extern const struct scenario fault_scenarios[];
 extern const struct scenario map_scenarios[];
 extern const struct scenario pci_scenarios[];
+extern const struct scenario pci_damage_scenarios[];
 extern const struct scenario last_scenarios[];
 /* Only where every other kernel is one of mainline. */
 extern const struct scenario interop_scenarios[];

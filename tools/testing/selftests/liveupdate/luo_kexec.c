@@ -38,6 +38,7 @@ static const struct scenario *const tables[] = {
 	fault_scenarios,
 	map_scenarios,
 	pci_scenarios,
+	pci_damage_scenarios,
 	interop_scenarios,
 	last_scenarios,
 };
