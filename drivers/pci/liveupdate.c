@@ -633,6 +633,10 @@ static int pci_keep_retrieve(struct liveupdate_flb_op_args *args)
 	return 0;
 }
 
+/*
+ * No lock of a device may be taken under that of the FLB. What is ended here is reset
+ * when a driver comes, and its memory stays reserved, as nobody has come to free it.
+ */
 static void pci_keep_finish(struct liveupdate_flb_op_args *args)
 {
 	struct pci_incoming *in = args->obj;
@@ -647,7 +651,6 @@ static void pci_keep_finish(struct liveupdate_flb_op_args *args)
 		for (i = 0; i < in->count; i++) {
 			if (pci_kept_is_bridge(&in->devs[i].rec))
 				continue;
-			/* Its memory stays reserved, as nobody has come to free it. */
 			pdev = pci_incoming_get(&in->devs[i]);
 			pci_incoming_end(&in->devs[i], pdev);
 			pci_dev_put(pdev);
