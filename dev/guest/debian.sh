@@ -61,8 +61,10 @@ is_kernel() {
 }
 nothing_is_left() {
 	luoctl status | grep "Nothing is left to finish." && grep -x normal /sys/kernel/liveupdate/state || return
-	luoctl --json status
-	[ "$(luoctl --json status | grep -c '"left": \[\], "guests": \[{"name": "vm0", "phase": "running", .*{"name": "vm1", "phase": "running", ')" = 1 ]
+	luoctl --json status >$state/status || return
+	cat $state/status
+	grep -q '"left": \[\], ' $state/status && grep -q '{"name": "vm0", "phase": "running", ' $state/status &&
+		grep -q '{"name": "vm1", "phase": "running", ' $state/status
 }
 file_systems_are_clean() { ! dmesg | grep -i -E "recovery complete|recovering journal|orphan cleanup|not properly unmounted"; }
 # Those that vm1 has not touched are set aside for it: it has 64 of 72.
