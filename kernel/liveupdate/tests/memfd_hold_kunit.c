@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/shmem_fs.h>
+#include <linux/workqueue.h>
 
 #include "memfd_test.h"
 
@@ -303,6 +304,76 @@ static void folio_that_is_pinned_to_a_wrong_place_is_moved_again(struct kunit *t
 	memfd_put_file(file);
 }
 
+static bool was_there_unless_moved(unsigned long pfn)
+{
+	return pfn != moving.pfn;
+}
+
+/* Who waits for himself to thaw a file is let go at some time. */
+struct rescue {
+	struct delayed_work work;
+	struct liveupdate_file_op_args *args;
+	bool done;
+};
+
+static void thaw(struct work_struct *work)
+{
+	struct rescue *rescue = container_of(to_delayed_work(work), struct rescue, work);
+
+	rescue->done = true;
+	memfd_ops()->unfreeze(rescue->args);
+}
+
+static bool has_hole(struct file *file, u64 index)
+{
+	struct folio *folio = filemap_get_folio(file->f_mapping, index);
+
+	if (IS_ERR(folio))
+		return true;
+	folio_put(folio);
+	return false;
+}
+
+static void freeze_that_moves_folios_fills_no_hole(struct kunit *test)
+{
+	struct file *file = memfd_new(test, 1);
+	struct liveupdate_file_op_args args = args_for(file);
+	struct rescue rescue = { .args = &args };
+	const struct memfd_ser *ser;
+	struct folio *folio;
+
+	i_size_write(file_inode(file), FILE_SIZE);
+	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
+	ser = phys_to_virt(args.serialized_data);
+	fill(test, file, 2);
+	fill(test, file, 3);
+	fill(test, file, 5);
+	folio = filemap_get_folio(file->f_mapping, 2);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
+	moving.pfn = folio_pfn(folio);
+	folio_put(folio);
+
+	INIT_DELAYED_WORK_ONSTACK(&rescue.work, thaw);
+	kunit_activate_static_stub(test, kho_was_there_at_boot, was_there_unless_moved);
+	schedule_delayed_work(&rescue.work, 20 * HZ);
+	KUNIT_EXPECT_EQ(test, memfd_ops()->freeze(&args), 0);
+	cancel_delayed_work_sync(&rescue.work);
+	destroy_delayed_work_on_stack(&rescue.work);
+	kunit_deactivate_static_stub(test, kho_was_there_at_boot);
+
+	KUNIT_EXPECT_FALSE(test, rescue.done);
+	KUNIT_EXPECT_TRUE(test, has_hole(file, 4));
+	KUNIT_EXPECT_EQ(test, ser->nr_folios, 4);
+	folio = filemap_get_folio(file->f_mapping, 2);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
+	KUNIT_EXPECT_NE(test, folio_pfn(folio), moving.pfn);
+	folio_put(folio);
+	memfd_ops()->unfreeze(&args);
+	memfd_ops()->unpreserve(&args);
+	expect_free(test, file);
+	memfd_put_file(file);
+}
+
 static struct kunit_case memfd_hold_cases[] = {
 	KUNIT_CASE(handle_says_whose_it_is),
 	KUNIT_CASE(handle_has_the_sum_of_its_records),
@@ -311,6 +382,7 @@ static struct kunit_case memfd_hold_cases[] = {
 	KUNIT_CASE(holes_filled_meanwhile_are_forgotten),
 	KUNIT_CASE(file_is_held_until_its_marks_are_gone),
 	KUNIT_CASE(folio_that_is_pinned_to_a_wrong_place_is_moved_again),
+	KUNIT_CASE(freeze_that_moves_folios_fills_no_hole),
 	KUNIT_CASE(page_lost_to_a_memory_error_stops_freeze),
 	{}
 };
