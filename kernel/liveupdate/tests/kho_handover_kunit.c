@@ -9,6 +9,8 @@
 #include <linux/kthread.h>
 #include <linux/libfdt.h>
 #include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/pfn.h>
 #include <linux/string.h>
 #include <linux/utsname.h>
 
@@ -240,6 +242,61 @@ static void blocks_of_an_order_are_counted(struct kunit *test)
 	folio_put(folio);
 }
 
+/* ---- ranges ---- */
+
+/* Where the last node begins, or without nodes some block that could be larger. */
+static unsigned long border(void)
+{
+	int nid, last = first_memory_node;
+
+	for_each_node_state(nid, N_MEMORY)
+		last = nid;
+	if (last != first_memory_node)
+		return node_start_pfn(last);
+	return round_up(node_start_pfn(last) + node_spanned_pages(last) / 8,
+			MAX_ORDER_NR_PAGES);
+}
+
+static void count_blocks(unsigned long *counts)
+{
+	unsigned int order;
+
+	for (order = 0; order <= MAX_PAGE_ORDER; order++)
+		counts[order] = kho_count_blocks(order);
+}
+
+/* As far as the largest blocks go. */
+#define REACH	((long)MAX_ORDER_NR_PAGES)
+
+/* Nothing is written there, so it may be anybody's memory. */
+static void range_across_a_border_is_forgotten_as_a_whole(struct kunit *test)
+{
+	static const struct {
+		long first, end;
+	} ranges[] = {
+		{ -1, 1 }, { -5, 3 }, { -3, 37 }, { -61, 0 }, { 0, 77 }, { -REACH, REACH },
+	};
+	unsigned long before[MAX_PAGE_ORDER + 1], after[MAX_PAGE_ORDER + 1];
+	unsigned long at = border();
+	unsigned int i;
+
+	if (kho_scratch_overlap(PFN_PHYS(at - REACH), 2 * PFN_PHYS(REACH)))
+		kunit_skip(test, "there is a scratch area at page frame %#lx", at);
+
+	count_blocks(before);
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		struct page *first = pfn_to_page(at + ranges[i].first);
+		unsigned long nr = ranges[i].end - ranges[i].first;
+
+		KUNIT_ASSERT_EQ(test, kho_preserve_pages(first, nr), 0);
+		count_blocks(after);
+		KUNIT_EXPECT_MEMNEQ(test, before, after, sizeof(before));
+		kho_unpreserve_pages(first, nr);
+		count_blocks(after);
+		KUNIT_EXPECT_MEMEQ(test, before, after, sizeof(before));
+	}
+}
+
 /* ---- who started this kernel ---- */
 
 static void metadata_is_as_the_format_says(struct kunit *test)
@@ -290,6 +347,7 @@ static struct kunit_case kho_handover_cases[] = {
 	KUNIT_CASE(block_preserved_again_is_not_forgotten),
 	KUNIT_CASE(block_that_nobody_holds_is_forgotten),
 	KUNIT_CASE(blocks_of_an_order_are_counted),
+	KUNIT_CASE(range_across_a_border_is_forgotten_as_a_whole),
 	KUNIT_CASE(metadata_is_as_the_format_says),
 	KUNIT_CASE(metadata_that_is_damaged_is_not_believed),
 	{}
