@@ -270,6 +270,19 @@ static void page_lost_to_a_memory_error_stops_freeze(struct kunit *test)
 	memfd_put_file(file);
 }
 
+/* Where the folio at @index is, 0 if there is a hole. */
+static unsigned long pfn_at(struct file *file, u64 index)
+{
+	struct folio *folio = filemap_get_folio(file->f_mapping, index);
+	unsigned long pfn;
+
+	if (IS_ERR(folio))
+		return 0;
+	pfn = folio_pfn(folio);
+	folio_put(folio);
+	return pfn;
+}
+
 static struct {
 	unsigned long pfn;
 	unsigned int asked;
@@ -289,12 +302,10 @@ static void folio_that_is_pinned_to_a_wrong_place_is_moved_again(struct kunit *t
 {
 	struct file *file = memfd_new(test, 1);
 	struct liveupdate_file_op_args args = args_for(file);
-	struct folio *folio = filemap_get_folio(file->f_mapping, 0);
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
-	moving.pfn = folio_pfn(folio);
+	moving.pfn = pfn_at(file, 0);
 	moving.asked = 0;
-	folio_put(folio);
+	KUNIT_ASSERT_NE(test, moving.pfn, 0);
 	kunit_activate_static_stub(test, kho_was_there_at_boot, was_there_after_two_moves);
 	KUNIT_EXPECT_EQ(test, memfd_ops()->preserve(&args), 0);
 	kunit_deactivate_static_stub(test, kho_was_there_at_boot);
@@ -324,23 +335,12 @@ static void thaw(struct work_struct *work)
 	memfd_ops()->unfreeze(rescue->args);
 }
 
-static bool has_hole(struct file *file, u64 index)
-{
-	struct folio *folio = filemap_get_folio(file->f_mapping, index);
-
-	if (IS_ERR(folio))
-		return true;
-	folio_put(folio);
-	return false;
-}
-
 static void freeze_that_moves_folios_fills_no_hole(struct kunit *test)
 {
 	struct file *file = memfd_new(test, 1);
 	struct liveupdate_file_op_args args = args_for(file);
 	struct rescue rescue = { .args = &args };
 	const struct memfd_ser *ser;
-	struct folio *folio;
 
 	i_size_write(file_inode(file), FILE_SIZE);
 	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
@@ -348,10 +348,8 @@ static void freeze_that_moves_folios_fills_no_hole(struct kunit *test)
 	fill(test, file, 2);
 	fill(test, file, 3);
 	fill(test, file, 5);
-	folio = filemap_get_folio(file->f_mapping, 2);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
-	moving.pfn = folio_pfn(folio);
-	folio_put(folio);
+	moving.pfn = pfn_at(file, 2);
+	KUNIT_ASSERT_NE(test, moving.pfn, 0);
 
 	INIT_DELAYED_WORK_ONSTACK(&rescue.work, thaw);
 	kunit_activate_static_stub(test, kho_was_there_at_boot, was_there_unless_moved);
@@ -362,12 +360,10 @@ static void freeze_that_moves_folios_fills_no_hole(struct kunit *test)
 	kunit_deactivate_static_stub(test, kho_was_there_at_boot);
 
 	KUNIT_EXPECT_FALSE(test, rescue.done);
-	KUNIT_EXPECT_TRUE(test, has_hole(file, 4));
+	KUNIT_EXPECT_EQ(test, pfn_at(file, 4), 0);
 	KUNIT_EXPECT_EQ(test, ser->nr_folios, 4);
-	folio = filemap_get_folio(file->f_mapping, 2);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
-	KUNIT_EXPECT_NE(test, folio_pfn(folio), moving.pfn);
-	folio_put(folio);
+	KUNIT_ASSERT_NE(test, pfn_at(file, 2), 0);
+	KUNIT_EXPECT_NE(test, pfn_at(file, 2), moving.pfn);
 	memfd_ops()->unfreeze(&args);
 	memfd_ops()->unpreserve(&args);
 	expect_free(test, file);
