@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # Each target is one program of dev/, which says more with --help.
 # BUILD=DIR   where everything is made (default: build)
-# CONFIG=debug, JOBS=N, T=PATTERN, AGAIN=1, LINUX=PATH, SUITE=NAME, TRUSTED_KEYS=FILE:
-# see README.md
+# CONFIG=debug, JOBS=N, T=PATTERN, AGAIN=1, WITHIN=MINUTES, LINUX=PATH, SUITE=NAME,
+# TRUSTED_KEYS=FILE: see README.md
 
-export BUILD CONFIG CONFIG_FROM JOBS T AGAIN LINUX SUITE TRUSTED_KEYS
+export BUILD CONFIG CONFIG_FROM JOBS T AGAIN WITHIN LINUX SUITE TRUSTED_KEYS
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
