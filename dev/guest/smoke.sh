@@ -26,10 +26,17 @@ tsc_error() { echo $((($(tsc_khz) - first_khz) * 1000000 / first_khz)); }
 a_little_off() { [ "$(tsc_error)" -gt 650 ] && [ "$(tsc_error)" -lt 750 ]; }
 measures_again() { ! logged 'kho_clocks: TSC' && within 20 refined && [ "$(tsc_error)" -lt 100 ]; }
 
+# Of what the allocator tells the flags are enums.
+names_no_enum() {
+	[ -d /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing || return
+	grep -l '__print_flags' /sys/kernel/tracing/events/kmem/kmalloc/format &&
+		! find /sys/kernel/tracing/events -name format -exec grep -l ___GFP_ {} + | grep .
+}
+
 [ "$(uname -s)" = Linux ] || fail "no Linux"
 case $stage in
 1)
-	echo "1..12"
+	echo "1..13"
 	within 20 refined || fail "the TSC's frequency was not refined"
 	change_cmdline "s/\$/ measured=$(tsc_khz)/"
 	;;
@@ -59,6 +66,7 @@ case $stage in
 	ok "a frequency that is not that of the TSC is refused" \
 		logged 'kho_clocks: the TSC does not have'
 	ok "KVM is offered" [ -c /dev/kvm ]
+	ok "what events print names no enum" names_no_enum
 	exit 0
 	;;
 esac
