@@ -17,6 +17,17 @@ SMALL = {"files": FILES, "sessions": (2000, 4000), "pages": (65536, 131072), "sc
 LARGE = {"scattered": (65536, 131072), "many": (50000, 100000)}
 
 
+# Guests' memory by GiB, and what it is made of.
+GUEST_GIB = (1, 4)
+GUESTS = {"pages": "4 KiB pages", "huge": "2 MiB folios", "hugetlb": "2 MiB hugetlb"}
+ON_HUGETLB = ("hugetlb",)
+# The kernel that has pages of hugetlbfs.
+HUGETLB = "fleet"
+# Hosts by GiB of memory, for what a free one costs.
+FREE_GIB = (5, 9)
+# The host of the model, and how much of its memory guests have.
+MODEL_GIB, MODEL_GUEST_GIB = 2048, 1024
+
 # Hosts by GiB of memory, and how many of them are preserved.
 BOOT = {(2, 0): "nothing:0@2G", (9, 0): "nothing:0@9G", (5, 3): "pages:786432@5G", (9, 7): "pages:1835008@9G"}
 # Parts of all memory, in percent, and what is to be reached.
@@ -36,10 +47,28 @@ def names(counts):
     return [f"{name}:{n}" for name, list_of_n in counts.items() for n in list_of_n]
 
 
-HOSTS = [*BOOT.values(), *(case for memory in SHARES for files in SHARE_FILES for case in shares(memory, files))]
-CASES = {"mainline": ["nothing:0", *names(SMALL), *HOSTS],
-         "series": ["nothing:0", *names(SMALL), *names(LARGE), *HOSTS],
+def guest_case(kind, gib):
+    return f"{kind}:{gib << 18}"
+
+
+def guest_cases(*kinds):
+    return [guest_case(kind, gib) for kind in kinds for gib in GUEST_GIB]
+
+
+FREE = [f"nothing:0@{gib}G" for gib in FREE_GIB]
+HOSTS = [FREE[0], *BOOT.values(),
+         *(case for memory in SHARES for files in SHARE_FILES for case in shares(memory, files))]
+CASES = {"mainline": ["nothing:0", *names(SMALL), *guest_cases("pages", "huge"), *HOSTS],
+         "series": ["nothing:0", *names(SMALL), *names(LARGE), *guest_cases("pages", "huge"), *HOSTS],
+         HUGETLB: [*FREE, *guest_cases(*ON_HUGETLB)],
          "off": ["off:2000"], "absent": ["off:2000"]}
+
+
+def kernels_for(case):
+    """Those that a case is for that somebody asks for by its name."""
+    kind = case.partition(":")[0]
+    return OFF if kind == "off" else [HUGETLB] if kind in ON_HUGETLB else KERNELS
+
 
 # What is handed over for a memfd of one page: three pages and a record.
 RECORDS_PER_FILE = 3 * 4096 + 64
@@ -141,6 +170,56 @@ def boot_table(results):
     return aligned([head, *map(list, zip(titles, *columns, goals))])
 
 
+def measured_on(kernel, kind):
+    return HUGETLB if kernel == "series" and kind in ON_HUGETLB else kernel
+
+
+def guest_value(results, kernel, kind, what):
+    """What another GiB of a guest's memory costs in the phase, or None.
+
+    The machine stays as it is, so that of the blackout this is what memory costs that
+    is preserved instead of free.
+    """
+    cases = results.get(measured_on(kernel, kind), {}).get("cases", {})
+    seen = [cases.get(guest_case(kind, gib), {}).get(what) for gib in GUEST_GIB]
+    if None in seen:
+        return None
+    return (seen[1] - seen[0]) / (GUEST_GIB[1] - GUEST_GIB[0])
+
+
+def guest_table(results):
+    """What guests of different make cost by the GiB."""
+    lines = [["instructions per GiB", *KERNELS.values()]]
+    for kind, title in GUESTS.items():
+        for what in ("preserve", "retrieve"):
+            values = [guest_value(results, kernel, kind, what) for kernel in KERNELS]
+            lines.append([f"{what}, {title}", *map(figure, values)])
+    return aligned(lines)
+
+
+def standstill(results, kernel, kind):
+    """What guests of the host of the model wait for, or None: the start of a kernel,
+    struct pages of free memory, memory that is preserved, and to get that back.
+    """
+    cases = results.get(measured_on(kernel, kind), {}).get("cases", {})
+    small, large = (cases.get(f"nothing:0@{gib}G", {}).get("blackout") for gib in FREE_GIB)
+    retrieve = guest_value(results, kernel, kind, "retrieve")
+    instead = guest_value(results, kernel, kind, "blackout")
+    if None in (small, large, retrieve, instead):
+        return None
+    free = (large - small) / (FREE_GIB[1] - FREE_GIB[0])
+    return (large + (MODEL_GIB - MODEL_GUEST_GIB - FREE_GIB[1]) * free +
+            MODEL_GUEST_GIB * (max(instead + free, 0) + retrieve))
+
+
+def model_table(results):
+    """How long a large host stands still, by what was measured with small ones."""
+    lines = [[f"host of {MODEL_GIB >> 10} TiB, guests of {MODEL_GUEST_GIB >> 10} TiB", *KERNELS.values()]]
+    lines += [[title, *(figure(standstill(results, kernel, kind)) for kernel in KERNELS)]
+              for kind, title in GUESTS.items()]
+    return aligned(lines)
+
+
 def scratch_lines(results):
     """Where files lay before they were preserved."""
     for kernel, title in KERNELS.items():
@@ -166,7 +245,8 @@ def share_table(results):
 
 def tables(results):
     head = ["instructions", "n", KERNELS["mainline"], "growth", KERNELS["series"], "growth", "ratio", "goal"]
-    lines = aligned([head] + [row(results, *line) for line in ROWS]) + boot_table(results) + share_table(results)
+    lines = aligned([head] + [row(results, *line) for line in ROWS]) + boot_table(results)
+    lines += guest_table(results) + model_table(results) + share_table(results)
     lines += scratch_lines(results)
     for kernel, title in KERNELS.items():
         values = results.get(kernel, {}).get("cases", {}).get("many:100000")

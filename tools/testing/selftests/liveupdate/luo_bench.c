@@ -15,7 +15,7 @@
 #include <sys/utsname.h>
 #include <termios.h>
 
-#include "luo_test.h"
+#include "luo_huge.h"
 
 #define __noreturn	__attribute__((__noreturn__))
 #define __printf(a, b)	__attribute__((__format__(printf, a, b)))
@@ -376,6 +376,21 @@ static void huge_before(const struct bench *b, __u64 n, struct stamp *stamp)
 	preserve_big(fd, n, stamp);
 }
 
+/* The pool is made as large as the file, and the whole of it is the file's. */
+static void hugetlb_before(const struct bench *b, __u64 n, struct stamp *stamp)
+{
+	int pages = n * PAGE / HUGE, fd;
+	__u64 i, *words;
+
+	ok(luo_pool_resize(pages) == pages ? 0 : -ENOMEM, "nr_hugepages");
+	fd = ok(luo_huge_memfd(pages), "memfd");
+	words = map_words(fd, n);
+	for (i = 0; i < n; i++)
+		words[i * PAGE / sizeof(*words)] = i;
+	munmap(words, n * PAGE);
+	preserve_big(fd, n, stamp);
+}
+
 static void big_after(const struct bench *b, __u64 n, const struct stamp *stamp)
 {
 	int session, fd;
@@ -462,6 +477,8 @@ static const struct bench benches[] = {
 	  scattered_before, big_after },
 	{ "compacted", "the same, after compaction", compacted_before, big_after },
 	{ "huge", "one file of N pages in folios of 2 MiB", huge_before, big_after },
+	{ "hugetlb", "one file of N pages in huge pages of 2 MiB", hugetlb_before,
+	  big_after },
 	{ "share1", "one file with N % of all memory, until it can't be had",
 	  share_before, share_after, .files = 1 },
 	{ "share9", "nine files with as much", share_before, share_after, .files = 9 },
