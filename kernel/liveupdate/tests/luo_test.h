@@ -159,6 +159,7 @@ struct file *luo_test_file(struct luo_test *t, struct luo_test_handler *h, u64 i
 struct liveupdate_session *luo_test_create(struct luo_test *t, const char *name);
 struct liveupdate_session *luo_test_retrieve(struct luo_test *t,
 					     const char *name);
+int luo_test_lock(struct luo_test *t, const char *name);
 int luo_test_preserve(struct liveupdate_session *session, struct file *file,
 		      u64 token);
 void luo_test_preserve_new(struct luo_test *t,
@@ -192,5 +193,21 @@ const char *luo_test_log_take(struct luo_test *t, size_t len);
 /* What a new kernel would find: name{token:handler ...} ... flb=files ... */
 #define luo_test_expect_handed_over(_t, _expected)				\
 	KUNIT_EXPECT_STREQ((_t)->test, luo_test_handed_over(_t), _expected)
+
+/* ---- what luo_test*.c have in common ---- */
+
+/*
+ * Memory's functions and the release of files are not told whose they are,
+ * and the latter may run in a worker.
+ */
+extern struct luo_test *luo_test_now;
+
+int luo_test_step(struct luo_test *t);
+void luo_test_log(struct luo_test *t, const char *who, const char *op, int err);
+void *luo_test_page_at(struct luo_test *t, u64 pa);
+u64 luo_test_blob_new(struct luo_test *t, u64 id);
+u64 luo_test_blob_id(struct luo_test *t, u64 blob);
+u64 luo_test_blob_free(struct luo_test *t, u64 blob);
+unsigned int luo_test_pins(struct luo_test *t);
 
 #endif /* _LUO_TEST_H */
