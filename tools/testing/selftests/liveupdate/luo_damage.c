@@ -13,6 +13,7 @@
 #include "luo_test.h"
 
 #define PAGE		4096
+#define CHUNK		0x400000
 #define HURT		"hurt"
 #define WHOLE		"whole"
 #define FILE_SIZE	0x100000
@@ -76,9 +77,12 @@ static __u64 number_at(__u64 pa)
 static int in_tree(const unsigned char *page, const void *bytes, size_t len)
 {
 	static const unsigned char magic[] = { 0xd0, 0x0d, 0xfe, 0xed };
-	const unsigned char *at = memmem(page, PAGE, bytes, len);
+	const unsigned char *at;
 
-	return at && !memcmp(page, magic, sizeof(magic)) ? at - page : 0;
+	if (memcmp(page, magic, sizeof(magic)))
+		return 0;
+	at = memmem(page, PAGE, bytes, len);
+	return at ? at - page : 0;
 }
 
 static void hurt_tree(__u64 pa, const unsigned char *page)
@@ -114,18 +118,15 @@ struct told {
 
 static void hurt_told(__u64 pa, const unsigned char *page, size_t field, __u64 number)
 {
-	static const __u32 head[] = { 10, 32 };
-	const unsigned char *at = page;
-	struct told told;
+	const struct told *told;
+	size_t at;
 
-	while ((at = memmem(at, page + PAGE - at, head, sizeof(head)))) {
-		if (at + sizeof(told) > page + PAGE)
-			return;
-		memcpy(&told, at, sizeof(told));
-		if (told.tree && !(told.tree % PAGE) && told.tree_length == PAGE &&
-		    told.list && !(told.list % PAGE) && told.list_length)
-			put_number(pa + (at - page) + field, number);
-		at++;
+	for (at = 0; at + sizeof(*told) <= PAGE; at += 8) {
+		told = (const void *)(page + at);
+		if (told->type == 10 && told->size == 32 &&
+		    told->tree && !(told->tree % PAGE) && told->tree_length == PAGE &&
+		    told->list && !(told->list % PAGE) && told->list_length)
+			put_number(pa + at + field, number);
 	}
 }
 
@@ -338,21 +339,22 @@ static void hurt_records(const struct kind *kind, __u64 pa, const unsigned char 
 
 static void look_at(const struct kind *kind, __u64 start, __u64 end)
 {
-	static unsigned char pages[64 * PAGE];
-	ssize_t len, at;
-	__u64 pa;
+	const unsigned char *pages;
+	__u64 pa, at, len;
 
+	end &= ~(PAGE - 1ull);
 	for (pa = start & ~(PAGE - 1ull); pa < end; pa += len) {
-		len = pread(mem, pages, end - pa < sizeof(pages) ? end - pa : sizeof(pages), pa);
-		len = len > 0 ? len & -PAGE : 0;
+		len = end - pa < CHUNK ? end - pa : CHUNK;
+		pages = mmap(NULL, len, PROT_READ, MAP_SHARED, mem, pa);
+		if (pages == MAP_FAILED)
+			die("/dev/mem");
 		for (at = 0; at < len; at += PAGE) {
 			if (kind->page)
 				kind->page(pa + at, pages + at);
 			else
 				hurt_records(kind, pa + at, pages + at);
 		}
-		/* What can't be read is passed over. */
-		len = len ?: PAGE;
+		munmap((void *)pages, len);
 	}
 }
 
