@@ -38,20 +38,15 @@ static bool hugetlb_luo_can_preserve(struct liveupdate_file_handler *handler,
 
 static int hugetlb_luo_preserve(struct liveupdate_file_op_args *args)
 {
-	unsigned int order = huge_page_order(hstate_file(args->file));
 	struct memfd_hugepages_ser *ser;
 	int err;
-
-	/* The next kernel could not make one folio of them again. */
-	if (order > MAX_PAGE_ORDER)
-		return -EOPNOTSUPP;
 
 	err = memfd_preserve(args);
 	if (err)
 		return err;
 
 	ser = hugetlb_luo_ser(args->private_data);
-	ser->order = order;
+	ser->order = huge_page_order(hstate_file(args->file));
 	ser->nr_ranges = 0;
 	ser->ranges = 0;
 	return 0;

@@ -7,9 +7,11 @@
 
 #include <linux/init.h>
 
+struct hstate;
 struct liveupdate_file_op_args;
 
 /* hugetlb_luo_pool.c */
+void hugetlb_expect_less(struct hstate *h, int nid);
 void __init hugetlb_pool_hand_on(void);
 
 /* hugetlb_luo_retrieve.c */

@@ -12,11 +12,15 @@
 
 #define pr_fmt(fmt) "hugetlb: " fmt
 
+#include <linux/bitmap.h>
 #include <linux/hugetlb.h>
 #include <linux/hugetlb_luo.h>
 #include <linux/init.h>
+#include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/kho/abi/memfd_hugepages.h>
+#include <linux/limits.h>
+#include <linux/memblock.h>
 #include <linux/mmzone.h>
 #include <linux/overflow.h>
 #include <linux/printk.h>
@@ -26,8 +30,11 @@
 #include "hugetlb_luo.h"
 #include "memfd_luo.h"
 
-/* Protected by hugetlb_lock, indexed by hugetlb_pool_row(). */
-static unsigned long *hugetlb_waiting;
+/*
+ * Protected by hugetlb_lock. Pools of gigantic pages need the first before anything
+ * can be allocated for it, or the number of nodes is known.
+ */
+static unsigned long hugetlb_waiting[HUGE_MAX_HSTATE][MAX_NUMNODES];
 static struct memfd_hugepages_pool_ser *hugetlb_pool_out;
 
 /* Their sum, in pages of PAGE_SIZE. */
@@ -46,14 +53,14 @@ static unsigned int hugetlb_pool_row(struct hstate *h, int nid)
 /* ---- the pool of this kernel ---- */
 
 /* What waits here is handed on to the next kernel. */
-static void hugetlb_count_waiting(struct hstate *h, unsigned int row, long pages)
+static void hugetlb_count_waiting(struct hstate *h, int nid, long pages)
 {
 	lockdep_assert_held(&hugetlb_lock);
-	hugetlb_waiting[row] += pages;
+	hugetlb_waiting[hstate_index(h)][nid] += pages;
 	WRITE_ONCE(hugetlb_waiting_sum,
 		   hugetlb_waiting_sum + pages * (long)pages_per_huge_page(h));
 	if (hugetlb_pool_out)
-		hugetlb_pool_out->rows[row].pages += pages;
+		hugetlb_pool_out->rows[hugetlb_pool_row(h, nid)].pages += pages;
 }
 
 /**
@@ -77,11 +84,14 @@ unsigned long hugetlb_waiting_pages(void)
  */
 void hugetlb_expect(struct hstate *h, int nid, unsigned long pages)
 {
-	spin_lock_irq(&hugetlb_lock);
-	hugetlb_count_waiting(h, hugetlb_pool_row(h, nid), pages);
+	unsigned long flags;
+
+	/* Interrupts may be off for the boot. */
+	spin_lock_irqsave(&hugetlb_lock, flags);
+	hugetlb_count_waiting(h, nid, pages);
 	h->nr_huge_pages += pages;
 	h->nr_huge_pages_node[nid] += pages;
-	spin_unlock_irq(&hugetlb_lock);
+	spin_unlock_irqrestore(&hugetlb_lock, flags);
 }
 
 /**
@@ -98,9 +108,6 @@ void hugetlb_settle_expected(struct hstate *h)
 	unsigned long excess, asked, here;
 	int nid;
 
-	if (!hugetlb_waiting)
-		return;
-
 	spin_lock_irq(&hugetlb_lock);
 	excess = h->nr_huge_pages - h->surplus_huge_pages;
 	excess -= min(excess, h->max_huge_pages);
@@ -108,7 +115,7 @@ void hugetlb_settle_expected(struct hstate *h)
 		asked = h->max_huge_pages_node[nid] + h->surplus_huge_pages_node[nid];
 		here = h->nr_huge_pages_node[nid];
 		here = min3(here - min(here, asked), excess,
-			    hugetlb_waiting[hugetlb_pool_row(h, nid)]);
+			    hugetlb_waiting[hstate_index(h)][nid]);
 		h->surplus_huge_pages += here;
 		h->surplus_huge_pages_node[nid] += here;
 		excess -= here;
@@ -125,27 +132,41 @@ void hugetlb_settle_expected(struct hstate *h)
  */
 bool hugetlb_expected(struct hstate *h, int nid)
 {
-	unsigned int row = hugetlb_pool_row(h, nid);
-
 	lockdep_assert_held(&hugetlb_lock);
-	if (!hugetlb_waiting || !hugetlb_waiting[row])
+	if (!hugetlb_waiting[hstate_index(h)][nid])
 		return false;
 
-	hugetlb_count_waiting(h, row, -1);
+	hugetlb_count_waiting(h, nid, -1);
 	return true;
 }
 
-static void hugetlb_forget_waiting(struct hstate *h, int nid)
+/* @most of those that wait, or all if they are fewer. */
+static void hugetlb_forget_waiting(struct hstate *h, int nid, unsigned long most)
 {
-	unsigned int row = hugetlb_pool_row(h, nid);
-	unsigned long gone = hugetlb_waiting[row];
+	unsigned long gone = min(most, hugetlb_waiting[hstate_index(h)][nid]);
 	unsigned long surplus = min(gone, h->surplus_huge_pages_node[nid]);
 
-	hugetlb_count_waiting(h, row, -gone);
+	hugetlb_count_waiting(h, nid, -gone);
 	h->nr_huge_pages -= gone;
 	h->nr_huge_pages_node[nid] -= gone;
 	h->surplus_huge_pages -= surplus;
 	h->surplus_huge_pages_node[nid] -= surplus;
+}
+
+/**
+ * hugetlb_expect_less - expect one huge page less
+ * @h:   its size
+ * @nid: the node it is on
+ *
+ * For one that can't be a huge page of this kernel.
+ *
+ * Context: Takes hugetlb_lock.
+ */
+void hugetlb_expect_less(struct hstate *h, int nid)
+{
+	spin_lock_irq(&hugetlb_lock);
+	hugetlb_forget_waiting(h, nid, 1);
+	spin_unlock_irq(&hugetlb_lock);
 }
 
 /**
@@ -161,13 +182,10 @@ void hugetlb_pool_forget(void)
 	struct hstate *h;
 	int nid;
 
-	if (!hugetlb_waiting)
-		return;
-
 	spin_lock_irq(&hugetlb_lock);
 	for_each_hstate(h) {
 		for_each_node_state(nid, N_MEMORY)
-			hugetlb_forget_waiting(h, nid);
+			hugetlb_forget_waiting(h, nid, ULONG_MAX);
 	}
 	spin_unlock_irq(&hugetlb_lock);
 }
@@ -184,11 +202,27 @@ static struct memfd_hugepages_pool_ser *__init hugetlb_pool_find(void)
 	    size < sizeof(*ser))
 		return NULL;
 
-	ser = kho_peek(phys, size);
-	if (!ser || strncmp(ser->format, MEMFD_HUGEPAGES_POOL_FORMAT, sizeof(ser->format)) ||
+	/* As kho_peek() has it, but for pools of gigantic pages this is too early. */
+	if (kho_block_order(phys) != get_order(size))
+		return NULL;
+	ser = phys_to_virt(phys);
+	if (strncmp(ser->format, MEMFD_HUGEPAGES_POOL_FORMAT, sizeof(ser->format)) ||
 	    struct_size(ser, rows, ser->nr) > size)
 		return NULL;
 	return ser;
+}
+
+static unsigned long __init hugetlb_node_pages(int nid)
+{
+	unsigned long start, end, sum = 0;
+	int i;
+
+	if (slab_is_available())
+		return node_present_pages(nid);
+
+	for_each_mem_pfn_range(i, nid, &start, &end, NULL)
+		sum += end - start;
+	return sum;
 }
 
 static unsigned long __init
@@ -196,12 +230,12 @@ hugetlb_pool_received(const struct memfd_hugepages_pool_row_ser *row, struct hst
 {
 	const u32 nid = row->nid;
 
-	if (row->order != huge_page_order(h) || nid >= nr_node_ids ||
-	    !node_state(nid, N_MEMORY))
+	if (row->order != huge_page_order(h) || nid >= MAX_NUMNODES ||
+	    !node_isset(nid, hugetlb_bootmem_nodes))
 		return 0;
 
 	/* More than that can't be true. */
-	if (row->pages > node_present_pages(nid) >> huge_page_order(h))
+	if (row->pages > hugetlb_node_pages(nid) >> huge_page_order(h))
 		return 0;
 	return row->pages;
 }
@@ -209,25 +243,27 @@ hugetlb_pool_received(const struct memfd_hugepages_pool_row_ser *row, struct hst
 /**
  * hugetlb_pool_receive - count what the previous kernel left for a pool
  * @h: a page size
+ *
+ * Does nothing if it was called before, and could tell.
+ *
+ * Context: Boot, when memblock or the page allocator is up.
  */
 void __init hugetlb_pool_receive(struct hstate *h)
 {
+	static DECLARE_BITMAP(received, HUGE_MAX_HSTATE) __initdata;
 	const struct memfd_hugepages_pool_ser *ser = hugetlb_pool_find();
 	unsigned long pages, left;
 	u32 i;
 
-	if (!hugetlb_waiting)
-		hugetlb_waiting = kcalloc(hugetlb_pool_rows(), sizeof(*hugetlb_waiting),
-					  GFP_KERNEL);
-	if (!ser || !hugetlb_waiting)
-		return;
-
 	/* Whoever they belong to, there are no more than that. */
 	left = kho_count_blocks(huge_page_order(h));
+	if (!ser || !left || __test_and_set_bit(hstate_index(h), received))
+		return;
+
 	for (i = 0; i < ser->nr; i++) {
 		pages = min(hugetlb_pool_received(&ser->rows[i], h), left);
 		/* A node comes once. */
-		if (pages && !hugetlb_waiting[hugetlb_pool_row(h, ser->rows[i].nid)]) {
+		if (pages && !hugetlb_waiting[hstate_index(h)][ser->rows[i].nid]) {
 			hugetlb_expect(h, ser->rows[i].nid, pages);
 			left -= pages;
 		}
@@ -271,7 +307,7 @@ static void __init hugetlb_pool_fill(struct memfd_hugepages_pool_ser *out)
 		for (nid = 0; nid < nr_node_ids; nid++, row++) {
 			row->order = huge_page_order(h);
 			row->nid = nid;
-			row->pages = hugetlb_waiting[hugetlb_pool_row(h, nid)];
+			row->pages = hugetlb_waiting[hstate_index(h)][nid];
 		}
 	}
 }
@@ -289,7 +325,7 @@ void __init hugetlb_pool_hand_on(void)
 
 	if (old)
 		kho_restore_free(old);
-	if (!kho_is_enabled() || !hugetlb_waiting)
+	if (!kho_is_enabled())
 		return;
 
 	out = kho_alloc_preserve(size);

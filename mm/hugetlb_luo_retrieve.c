@@ -24,6 +24,7 @@
 #include <uapi/linux/memfd.h>
 
 #include "hugetlb_luo.h"
+#include "internal.h"
 #include "memfd_luo.h"
 
 /* A folio, and the number of its huge page in the file. */
@@ -37,6 +38,7 @@ struct hugetlb_incoming {
 	struct memfd_hugepages_ser *ser;
 	struct memfd_walk walk;
 	unsigned int order;
+	bool split;		/* a block is in several zones of this kernel */
 	unsigned long end;	/* huge pages that begin within the size */
 	struct hugetlb_record *records;	/* in order of the index */
 	unsigned long nr;
@@ -69,6 +71,13 @@ static int hugetlb_more_room(struct hugetlb_incoming *in)
 	return 0;
 }
 
+/* Smaller blocks are in one zone wherever zones begin. */
+static bool hugetlb_block_is_split(phys_addr_t phys, unsigned int order)
+{
+	return order > MAX_PAGE_ORDER &&
+	       pfn_range_intersects_zones(NUMA_NO_NODE, PHYS_PFN(phys), 1UL << order);
+}
+
 static int hugetlb_visit_check(struct memfd_walk *walk,
 			       const struct memfd_folio_ser *records,
 			       unsigned int nr)
@@ -90,6 +99,7 @@ static int hugetlb_visit_check(struct memfd_walk *walk,
 		if (orders[i] != order || !memfd_record_ok(walk->ser, &records[i], order))
 			return -EBADMSG;
 		walk->sum += memfd_sum(records[i].pfn_flags, records[i].index);
+		in->split |= hugetlb_block_is_split(phys[i], order);
 		in->records[in->nr++] = (struct hugetlb_record) {
 			.phys = phys[i],
 			.index = records[i].index >> order,
@@ -198,14 +208,14 @@ static int hugetlb_check(struct hugetlb_incoming *in,
 	in->order = in->ser->order;
 	if (!in->order || in->order >= BITS_PER_LONG - PAGE_SHIFT)
 		return -EBADMSG;
-	if (in->order > MAX_PAGE_ORDER)
+	if (in->order > MAX_FOLIO_ORDER)
 		return -EOPNOTSUPP;
 
 	in->end = (memfd_end(in->ser->memfd.size) + (1UL << in->order) - 1) >> in->order;
 	err = hugetlb_copy_ranges(in) ?: hugetlb_copy_records(in);
 	if (err)
 		return err;
-	if (!size_to_hstate(PAGE_SIZE << in->order))
+	if (in->split || !size_to_hstate(PAGE_SIZE << in->order))
 		return -EOPNOTSUPP;
 	return header;
 }
@@ -304,6 +314,25 @@ static int hugetlb_reserve_ranges(struct hugetlb_incoming *in, struct inode *ino
 	return 0;
 }
 
+/* As kho_restore_folios(), which leaves out what is larger than a block. */
+static unsigned int hugetlb_restore_folios(struct hugetlb_incoming *in,
+					   const phys_addr_t *phys, unsigned int nr,
+					   struct folio **folios)
+{
+	unsigned int i;
+
+	if (in->order <= MAX_PAGE_ORDER)
+		return kho_restore_folios(phys, nr, folios);
+
+	for (i = 0; i < nr; i++) {
+		folios[i] = kho_restore_folio_of(phys[i], in->order);
+		if (!folios[i])
+			break;
+		cond_resched();
+	}
+	return i;
+}
+
 /* There is no way back from here. What comes twice makes the file useless. */
 static int hugetlb_adopt_records(struct hugetlb_incoming *in,
 				 struct hugetlb_adoption *adoption)
@@ -318,7 +347,7 @@ static int hugetlb_adopt_records(struct hugetlb_incoming *in,
 		for (j = 0; j < nr; j++)
 			phys[j] = in->records[i + j].phys;
 
-		done = kho_restore_folios(phys, nr, folios);
+		done = hugetlb_restore_folios(in, phys, nr, folios);
 		for (j = 0; j < done; j++)
 			hugetlb_adopt_add(adoption, folios[j], in->records[i + j].index);
 		if (done < nr) {
@@ -400,6 +429,23 @@ bool hugetlb_luo_can_finish(struct liveupdate_file_op_args *args)
 	return args->retrieve_status == 1 || !args->private_data;
 }
 
+/* What is in several zones here can't be a huge page of the pool. */
+static void hugetlb_free_split(struct hstate *h, phys_addr_t phys, unsigned int order)
+{
+	struct page *page = kho_restore_pages(phys, 1UL << order);
+	unsigned long i;
+
+	if (!page)
+		return;
+
+	if (h)
+		hugetlb_expect_less(h, page_to_nid(page));
+	for (i = 0; i < 1UL << order; i++) {
+		__free_page(page + i);
+		cond_resched();
+	}
+}
+
 static void hugetlb_return_records(struct hugetlb_incoming *in)
 {
 	struct hstate *h = size_to_hstate(PAGE_SIZE << in->order);
@@ -407,10 +453,13 @@ static void hugetlb_return_records(struct hugetlb_incoming *in)
 	unsigned long i;
 
 	for (i = 0; i < in->nr; i++) {
-		struct folio *folio = kho_restore_folio(in->records[i].phys);
+		phys_addr_t phys = in->records[i].phys;
+		struct folio *folio = kho_restore_folio_of(phys, in->order);
 
 		if (folio)
 			hugetlb_return_add(h, folio, &folios);
+		else if (hugetlb_block_is_split(phys, in->order))
+			hugetlb_free_split(h, phys, in->order);
 		cond_resched();
 	}
 	hugetlb_return_end(h, &folios);

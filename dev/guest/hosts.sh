@@ -3,9 +3,10 @@
 # A machine takes files through an update, and is healthy after it. What is to be
 # kept, and how often, is said on the kernel's command line:
 #
-#	files=N size=MIB share=PERCENT start=MIB ballast=MIB huge=MIB node=N
+#	files=N size=MIB share=PERCENT start=MIB ballast=MIB huge=MIB late=1 node=N
 #					see luo_host --help
 #	updates=N			how many in a row (default: 1)
+#	last=VERB			what luo_host does in the last kernel (default: check)
 #	use=NAME			of the files, see there, too
 #	overcommit=N			vm.overcommit_memory of each kernel
 #	limit=MIB			memory of the cgroup of who keeps
@@ -79,19 +80,20 @@ spans_four_nodes() {
 }
 # What lies there would have to be moved, page by page.
 keeps_out_of_scratch() { [ "$stage" -gt "${updates:-1}" ] || [ "$in_scratch" = 0 ]; }
+pool=hugepages-$((huge * 1024))kB
 # hugepages= is a number or one for each node, in ascending order.
 has_asked_for_pages() {
 	local asked now
 	asked=$(sed 's/.*hugepages=\([0-9:,]*\).*/\1/' /proc/cmdline)
 	case $asked in
-	*:*) now=$(cat $nodes/node?/hugepages/hugepages-2048kB/nr_hugepages | awk '{ printf "%s%d:%d", (NR > 1 ? "," : ""), NR - 1, $1 }') ;;
-	*) now=$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages) ;;
+	*:*) now=$(cat $nodes/node?/hugepages/$pool/nr_hugepages | awk '{ printf "%s%d:%d", (NR > 1 ? "," : ""), NR - 1, $1 }') ;;
+	*) now=$(cat /sys/kernel/mm/hugepages/$pool/nr_hugepages) ;;
 	esac
 	[ "$now" = "$asked" ] || { echo "huge pages: $asked asked for, $now are there" >&2; return 1; }
 }
 has_as_many_pages_of_each_node() {
 	local now
-	now=$(cat $nodes/node?/hugepages/hugepages-2048kB/nr_hugepages | xargs)
+	now=$(cat $nodes/node?/hugepages/$pool/nr_hugepages | xargs)
 	[ "$(echo "$now" | tr ' ' '\n' | sort -u | wc -l)" = 1 ] || { echo "huge pages of nodes: $now" >&2; return 1; }
 }
 # The firmware leaves codes for a terminal on the channel of results, without the end
@@ -103,6 +105,21 @@ gives_2_gib() {
 	local number=/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages
 	grep '^Cma' /proc/meminfo >&2
 	echo 2 >$number && [ "$(cat $number)" = 2 ] && echo 0 >$number
+}
+# All that nobody keeps are free, and none is left over.
+has_free_pages() {
+	local used=0 now
+	[ "$stage" -gt "${updates:-1}" ] || used=$((${files:-4} * ${size:-16} / huge))
+	now=$(cd /sys/kernel/mm/hugepages/$pool &&
+		echo $(($(cat nr_hugepages) - $(cat free_hugepages))) "$(cat surplus_hugepages)")
+	[ "$now" = "$used 0" ] || { echo "huge pages in use and surplus: $now, not $used 0" >&2; return 1; }
+}
+# None that was kept is one page here.
+pool_is_empty() { [ "$stage" -le "${updates:-1}" ] || [ "$(cat /sys/kernel/mm/hugepages/$pool/nr_hugepages)" = 0 ]; }
+passes_luo_hugetlb() {
+	luo_hugetlb -t size_and_content_are_kept_while_preserved -t pool_is_whole_when_all_is_closed >/tmp/tap
+	cat /tmp/tap >&2
+	[ "$(grep -c '^ok .*gib' /tmp/tap)" = 2 ] && ! grep -q 'SKIP.*1 GiB' /tmp/tap
 }
 has_1_gib_pages() { [ "$(cat /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages)" = 2 ]; }
 # What is added lies above 4 GiB, or where added=MIB says.
@@ -296,7 +313,7 @@ look_at_crash() {
 }
 
 words=
-what="--files ${files:-4} --size ${size:-16} --share ${share:-0} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}${node:+ --node $node}${use:+ --use $use}"
+what="--files ${files:-4} --size ${size:-16} --share ${share:-0} --start ${start:-0} --ballast ${ballast:-0}${huge:+ --huge $huge}${late:+ --late}${node:+ --node $node}${use:+ --use $use}"
 ulimit -n 4096
 [ -z "$overcommit" ] || echo "$overcommit" >/proc/sys/vm/overcommit_memory
 [ "$overcommit" != 2 ] || echo 100 >/proc/sys/vm/overcommit_ratio
@@ -309,8 +326,10 @@ hold "$first"
 if [ "$stage" -gt 1 ]; then
 	[ -z "$huge" ] || has_asked_for_pages || fail "kernel $stage: not so before files are retrieved"
 	[ -z "$lost" ] || { says_what_is_lost && healthy >&2; exit; }
+	verb=check
+	[ "$stage" -le "${updates:-1}" ] || verb=${last:-check}
 	# shellcheck disable=SC2086
-	luo_host check $what || fail "kernel $stage: what was kept is not there"
+	luo_host "$verb" $what || fail "kernel $stage: what was kept is not there"
 fi
 [ "$stage" -gt "${updates:-1}" ] || keep
 hold "$want"

@@ -19,8 +19,8 @@ LARGE = {"scattered": (65536, 131072), "many": (50000, 100000)}
 
 # Guests' memory by GiB, and what it is made of.
 GUEST_GIB = (1, 4)
-GUESTS = {"pages": "4 KiB pages", "huge": "2 MiB folios", "hugetlb": "2 MiB hugetlb"}
-ON_HUGETLB = ("hugetlb",)
+GUESTS = {"pages": "4 KiB pages", "huge": "2 MiB folios", "hugetlb": "2 MiB hugetlb", "giant": "1 GiB hugetlb"}
+ON_HUGETLB = ("hugetlb", "giant")
 # The kernel that has pages of hugetlbfs.
 HUGETLB = "fleet"
 # Hosts by GiB of memory, for what a free one costs.

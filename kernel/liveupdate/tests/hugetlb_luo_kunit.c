@@ -498,7 +498,14 @@ static void order_is_nonsense(struct huge *h)
 
 static void order_is_of_another_kernel(struct huge *h)
 {
-	h->ser->order = MAX_PAGE_ORDER + 1;
+	h->ser->order = MAX_FOLIO_ORDER + 1;
+}
+
+/* Of a size that there is, and there are places for the pages. */
+static void order_is_of_larger_pages(struct huge *h)
+{
+	h->ser->order = PUD_SHIFT - PAGE_SHIFT;
+	h->ser->memfd.size = 2 * PUD_SIZE;
 }
 
 static void no_extension(struct huge *h)
@@ -598,6 +605,7 @@ static const struct damage damages[] = {
 	DAMAGE(order_is_another, -EBADMSG),
 	DAMAGE(order_is_nonsense, -EBADMSG),
 	DAMAGE(order_is_of_another_kernel, -EOPNOTSUPP),
+	DAMAGE(order_is_of_larger_pages, -EBADMSG),
 	DAMAGE(no_extension, -EBADMSG),
 	DAMAGE(other_token, -EBADMSG),
 	DAMAGE(size_is_too_small, -EBADMSG),

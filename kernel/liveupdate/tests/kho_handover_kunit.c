@@ -297,6 +297,36 @@ static void range_across_a_border_is_forgotten_as_a_whole(struct kunit *test)
 	}
 }
 
+#ifdef CONFIG_CONTIG_ALLOC
+/* As pages of 1 GiB are, of which this machine may have none. */
+static void block_larger_than_the_page_allocators_is_asked_for_by_its_order(struct kunit *test)
+{
+	const unsigned int order = MAX_PAGE_ORDER + 1;
+	struct page *page = alloc_contig_pages(1UL << order, GFP_KERNEL, first_online_node,
+					       NULL);
+	struct folio *folio;
+	phys_addr_t phys;
+	unsigned long i;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	phys = page_to_phys(page);
+	for (i = 0; i < 1UL << order; i++)
+		set_page_count(page + i, 0);
+	adjust_managed_page_count(page, -(1L << order));
+	kho_mark_block(page, order);
+
+	KUNIT_EXPECT_NULL(test, kho_restore_folio(phys));
+	KUNIT_EXPECT_NULL(test, kho_restore_folio_of(phys, MAX_PAGE_ORDER));
+	KUNIT_EXPECT_EQ(test, kho_restore_folios(&phys, 1, &folio), 0);
+	folio = kho_restore_folio_of(phys, order);
+	KUNIT_ASSERT_NOT_NULL(test, folio);
+	KUNIT_EXPECT_EQ(test, folio_order(folio), order);
+	KUNIT_EXPECT_PTR_EQ(test, page_folio(page + (1UL << order) - 1), folio);
+	KUNIT_EXPECT_NULL(test, kho_restore_folio_of(phys, order));
+	folio_put(folio);
+}
+#endif
+
 /* ---- who started this kernel ---- */
 
 static void metadata_is_as_the_format_says(struct kunit *test)
@@ -348,6 +378,9 @@ static struct kunit_case kho_handover_cases[] = {
 	KUNIT_CASE(block_that_nobody_holds_is_forgotten),
 	KUNIT_CASE(blocks_of_an_order_are_counted),
 	KUNIT_CASE(range_across_a_border_is_forgotten_as_a_whole),
+#ifdef CONFIG_CONTIG_ALLOC
+	KUNIT_CASE(block_larger_than_the_page_allocators_is_asked_for_by_its_order),
+#endif
 	KUNIT_CASE(metadata_is_as_the_format_says),
 	KUNIT_CASE(metadata_that_is_damaged_is_not_believed),
 	{}

@@ -43,6 +43,7 @@ struct bench {
 	void (*after)(const struct bench *b, __u64 n, const struct stamp *stamp);
 	__u64 in_session;		/* files */
 	__u64 files;			/* of "share" */
+	long long page;			/* bytes of a huge page */
 };
 
 static int dev;
@@ -379,11 +380,13 @@ static void huge_before(const struct bench *b, __u64 n, struct stamp *stamp)
 /* The pool is made as large as the file, and the whole of it is the file's. */
 static void hugetlb_before(const struct bench *b, __u64 n, struct stamp *stamp)
 {
-	int pages = n * PAGE / HUGE, fd;
+	const char *pool = b->page == HUGE ? HUGE_POOL : GIB_POOL;
+	int pages = n * PAGE / b->page, fd;
 	__u64 i, *words;
 
-	ok(luo_pool_resize(pages) == pages ? 0 : -ENOMEM, "nr_hugepages");
-	fd = ok(luo_huge_memfd(pages), "memfd");
+	ok(luo_pool_resize_at(pool, pages) == pages ? 0 : -ENOMEM, "nr_hugepages");
+	fd = ok(luo_memfd_flags("bench", n * PAGE, MFD_CLOEXEC |
+				(b->page == HUGE ? LUO_MFD_2MB : LUO_MFD_1GB)), "memfd");
 	words = map_words(fd, n);
 	for (i = 0; i < n; i++)
 		words[i * PAGE / sizeof(*words)] = i;
@@ -478,7 +481,9 @@ static const struct bench benches[] = {
 	{ "compacted", "the same, after compaction", compacted_before, big_after },
 	{ "huge", "one file of N pages in folios of 2 MiB", huge_before, big_after },
 	{ "hugetlb", "one file of N pages in huge pages of 2 MiB", hugetlb_before,
-	  big_after },
+	  big_after, .page = HUGE },
+	{ "giant", "one file of N pages in huge pages of 1 GiB", hugetlb_before,
+	  big_after, .page = GIB },
 	{ "share1", "one file with N % of all memory, until it can't be had",
 	  share_before, share_after, .files = 1 },
 	{ "share9", "nine files with as much", share_before, share_after, .files = 9 },

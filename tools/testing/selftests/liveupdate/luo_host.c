@@ -18,16 +18,18 @@
 
 static long long size = 16 * MIB, start, ballast, huge;
 static int files = 1, share, node = -1;
+static bool late;
 static const struct host_use *use;
 
 static const char usage[] =
-	"Usage: luo_host keep|check|fill|overdo|poison|find [OPTION]...\n"
+	"Usage: luo_host keep|check|drop|split|fill|overdo|poison|find [OPTION]...\n"
 	"Put memfds into a session and stay in the background, or, in the next\n"
-	"kernel, take them out, check every byte and finish the session. Or make and\n"
-	"fill them only. Or see that a memfd which the kernel has no memory to\n"
-	"preserve is refused, and whole. Or see that a memfd with a memory error can\n"
-	"not be preserved, and that an error in one that is stops the jump for which an\n"
-	"image is loaded. Or find in /proc/vmcore all that was kept.\n"
+	"kernel, take them out, check every byte and finish the session, or finish it\n"
+	"without taking them out, or after each was refused because its pages are in\n"
+	"several zones. Or make and fill them only. Or see that a memfd which the kernel\n"
+	"has no memory to preserve is refused, and whole. Or see that a memfd with a\n"
+	"memory error can not be preserved, and that an error in one that is stops the\n"
+	"jump for which an image is loaded. Or find in /proc/vmcore all that was kept.\n"
 	"\n"
 	"  --files N   how many (default: 1)\n"
 	"  --size MIB  content of each (default: 16)\n"
@@ -37,6 +39,7 @@ static const char usage[] =
 	"  --ballast MIB\n"
 	"              of other memory in use while they are filled (default: 0)\n"
 	"  --huge MIB  use huge pages of that size\n"
+	"  --late      keep fills files that are preserved already\n"
 	"  --node N    use memory of this node (default: of all by turns)\n"
 	"  --use NAME  what else is done with the files: pins (by udmabuf and io_uring,\n"
 	"              in both kernels), swap (before they are preserved) or faults\n"
@@ -137,8 +140,9 @@ static int fill_files(int *fds)
 		sizeof(nodes) * 8);
 	for (i = 0; i < files && !err; i++) {
 		fds[i] = make_file();
-		err = fds[i] < 0 ? fds[i] : fill_file(fds[i], i);
-		err = err ?: add_frames(fds[i], &place);
+		err = fds[i] < 0 ? fds[i] : 0;
+		if (!err && !late)
+			err = fill_file(fds[i], i) ?: add_frames(fds[i], &place);
 	}
 	if (err)
 		return fail("fill file", err);
@@ -176,6 +180,9 @@ static int keep(int dev, int *fds)
 		err = luo_preserve(session, fds[token], token);
 		if (err)
 			return fail("preserve file", err);
+		err = late ? fill_file(fds[token], token) : 0;
+		if (err)
+			return fail("fill preserved file", err);
 	}
 	return daemon(0, 0) ? fail("daemon", -errno) : pause();
 }
@@ -213,6 +220,31 @@ static int check(int dev, int *fds)
 		err = check_file(session, token);
 		if (err)
 			return fail("check file", err);
+	}
+	err = luo_finish(session);
+	return err ? fail("finish session", err) : 0;
+}
+
+static int drop(int dev, int *fds)
+{
+	int session = luo_retrieve(dev, SESSION), err;
+
+	if (session < 0)
+		return fail("retrieve session", session);
+	err = luo_finish(session);
+	return err ? fail("finish session", err) : 0;
+}
+
+static int split(int dev, int *fds)
+{
+	int session = luo_retrieve(dev, SESSION), token, err;
+
+	if (session < 0)
+		return fail("retrieve session", session);
+	for (token = 0; token < files; token++) {
+		err = luo_retrieve_fd(session, token);
+		if (err != -EOPNOTSUPP)
+			return fail("retrieve pages in several zones", err);
 	}
 	err = luo_finish(session);
 	return err ? fail("finish session", err) : 0;
@@ -345,6 +377,8 @@ static const struct verb {
 } verbs[] = {
 	{ "keep", keep },
 	{ "check", check },
+	{ "drop", drop },
+	{ "split", split },
 	{ "fill", fill, true },
 	{ "overdo", overdo },
 	{ "poison", poison },
@@ -368,6 +402,7 @@ static const struct option options[] = {
 	{ "start", required_argument, NULL, 'a' },
 	{ "ballast", required_argument, NULL, 'b' },
 	{ "huge", required_argument, NULL, 'p' },
+	{ "late", no_argument, NULL, 'l' },
 	{ "node", required_argument, NULL, 'n' },
 	{ "use", required_argument, NULL, 'u' },
 	{ "help", no_argument, NULL, 'h' },
@@ -398,6 +433,9 @@ static int parse(int argc, char **argv)
 			break;
 		case 'p':
 			huge = atoi(optarg) * MIB;
+			break;
+		case 'l':
+			late = true;
 			break;
 		case 'n':
 			node = atoi(optarg);

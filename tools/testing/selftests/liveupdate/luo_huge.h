@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Memfds on huge pages of 2 MiB, and their pool.
+ * Memfds on huge pages, and their pools.
  */
 #ifndef LUO_HUGE_H
 #define LUO_HUGE_H
@@ -8,35 +8,56 @@
 #include "luo_test.h"
 
 #define HUGE		(2ll << 20)
+#define GIB		(1ll << 30)
 /* The C library may lack names for these; the bits are those of mmap(). */
 #define LUO_MFD_2MB	(MFD_HUGETLB | 21u << MAP_HUGE_SHIFT)
 #define LUO_MFD_1GB	(MFD_HUGETLB | 30u << MAP_HUGE_SHIFT)
 
 #define HUGE_POOL	"/sys/kernel/mm/hugepages/hugepages-2048kB/"
+#define GIB_POOL	"/sys/kernel/mm/hugepages/hugepages-1048576kB/"
 
 struct luo_pool {
 	long long total, free, reserved, surplus;
 };
 
-static inline struct luo_pool luo_pool(void)
+static inline long long luo_pool_number(const char *pool, const char *name)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s%s", pool, name);
+	return luo_read_number(path);
+}
+
+static inline struct luo_pool luo_pool_at(const char *pool)
 {
 	return (struct luo_pool) {
-		.total = luo_read_number(HUGE_POOL "nr_hugepages"),
-		.free = luo_read_number(HUGE_POOL "free_hugepages"),
-		.reserved = luo_read_number(HUGE_POOL "resv_hugepages"),
-		.surplus = luo_read_number(HUGE_POOL "surplus_hugepages"),
+		.total = luo_pool_number(pool, "nr_hugepages"),
+		.free = luo_pool_number(pool, "free_hugepages"),
+		.reserved = luo_pool_number(pool, "resv_hugepages"),
+		.surplus = luo_pool_number(pool, "surplus_hugepages"),
 	};
 }
 
-/* Returns what came of it: -ENOENT if there are no huge pages of that size. */
-static inline long long luo_pool_resize(int pages)
+static inline struct luo_pool luo_pool(void)
 {
-	char text[16];
+	return luo_pool_at(HUGE_POOL);
+}
+
+/* Returns what came of it: -ENOENT if there are no huge pages of that size. */
+static inline long long luo_pool_resize_at(const char *pool, int pages)
+{
+	char text[16], path[96];
 	int err;
 
 	snprintf(text, sizeof(text), "%d", pages);
-	err = luo_write(HUGE_POOL "nr_hugepages", text);
-	return err ?: luo_read_number(HUGE_POOL "nr_hugepages");
+	snprintf(path, sizeof(path), "%snr_hugepages", pool);
+	err = luo_write(path, text);
+	return err ?: luo_read_number(path);
+}
+
+static inline long long luo_pool_resize(int pages)
+{
+	return luo_pool_resize_at(HUGE_POOL, pages);
 }
 
 static inline int luo_huge_memfd(int pages)

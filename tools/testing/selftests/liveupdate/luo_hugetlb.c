@@ -140,16 +140,77 @@ TEST_F(huge, file_is_preserved_once)
 	EXPECT_EQ(-EACCES, luo_preserve(self->session, luo_reopen(luo_huge_memfd(1), O_RDONLY), 2));
 }
 
-/* KHO has no blocks of that size. */
-TEST_F(huge, pages_of_one_gib_are_refused)
-{
-	int fd = luo_memfd_flags("gigantic", 0, MFD_CLOEXEC | LUO_MFD_1GB);
+/* ---- pages of 1 GiB, of which small machines have none ---- */
 
-	if (fd == -ENODEV)
-		SKIP(return, "the CPU has none");
-	ASSERT_LE(0, fd);
-	EXPECT_EQ(-EOPNOTSUPP, luo_preserve(self->session, fd, 1));
-	EXPECT_EQ(0, luo_count_files(self->session));
+FIXTURE(gib)
+{
+	int session;
+	int fd;
+	char *map;
+	struct luo_pool before;
+};
+
+/* The first page is written, the second a reserved hole. */
+FIXTURE_SETUP(gib)
+{
+	int dev = luo_open();
+
+	if (dev == -ENOENT)
+		SKIP(return, "no " LUO_DEVICE);
+	ASSERT_LE(0, dev);
+	self->before = luo_pool_at(GIB_POOL);
+	if (self->before.free < 2)
+		SKIP(return, "no pool of huge pages of 1 GiB");
+	self->session = luo_create(dev, "gib");
+	ASSERT_LE(0, self->session);
+	self->fd = luo_memfd_flags("gib", 2 * GIB, MFD_CLOEXEC | LUO_MFD_1GB);
+	ASSERT_LE(0, self->fd);
+	self->map = mmap(NULL, 2 * GIB, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, self->map);
+	self->map[GIB - 1] = SEED;
+}
+
+FIXTURE_TEARDOWN(gib)
+{
+}
+
+/* Each page is cleared. */
+TEST_F_TIMEOUT(gib, size_and_content_are_kept_while_preserved, 300)
+{
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	ASSERT_EQ(0, luo_preserve(self->session, self->fd, 1));
+	EXPECT_EQ(-1, ftruncate(self->fd, GIB));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(-1, ftruncate(self->fd, 3 * GIB));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(-1, fallocate(self->fd, punch, 0, GIB));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(SEED, self->map[GIB - 1]);
+
+	ASSERT_EQ(0, luo_unpreserve(self->session, 1));
+	EXPECT_EQ(0, fallocate(self->fd, punch, 0, GIB));
+	EXPECT_EQ(0, self->map[GIB - 1]);
+	EXPECT_EQ(0, ftruncate(self->fd, GIB));
+}
+
+TEST_F_TIMEOUT(gib, pool_is_whole_when_all_is_closed, 300)
+{
+	ASSERT_EQ(0, luo_preserve(self->session, self->fd, 1));
+	EXPECT_EQ(self->before.free - 1, luo_pool_at(GIB_POOL).free);
+	EXPECT_EQ(self->before.reserved + 1, luo_pool_at(GIB_POOL).reserved);
+	/* The hole. */
+	self->map[GIB] = SEED;
+	EXPECT_EQ(self->before.free - 2, luo_pool_at(GIB_POOL).free);
+	ASSERT_EQ(0, luo_unpreserve(self->session, 1));
+	ASSERT_EQ(0, luo_preserve(self->session, self->fd, 1));
+	EXPECT_EQ(SEED, self->map[GIB]);
+
+	munmap(self->map, 2 * GIB);
+	close(self->fd);
+	EXPECT_EQ(self->before.free - 2, luo_pool_at(GIB_POOL).free);
+	close(self->session);
+	EXPECT_TRUE(same_pool(self->before, luo_pool_at(GIB_POOL)));
 }
 
 TEST_HARNESS_MAIN
