@@ -210,44 +210,44 @@ static int check_file(int session, int token)
 	return luo_verify(fd, start, size, token) ?: check_use(fd, token);
 }
 
-static int check(int dev, int *fds)
+/* Each file is looked at, if there is a way to, and the session finished. */
+static int end_session(int dev, const char *what, int (*look)(int session, int token))
 {
 	int session = luo_retrieve(dev, SESSION), token, err;
 
 	if (session < 0)
 		return fail("retrieve session", session);
-	for (token = 0; token < files; token++) {
-		err = check_file(session, token);
+	for (token = 0; look && token < files; token++) {
+		err = look(session, token);
 		if (err)
-			return fail("check file", err);
+			return fail(what, err);
 	}
 	err = luo_finish(session);
 	return err ? fail("finish session", err) : 0;
+}
+
+static int check(int dev, int *fds)
+{
+	return end_session(dev, "check file", check_file);
 }
 
 static int drop(int dev, int *fds)
 {
-	int session = luo_retrieve(dev, SESSION), err;
+	return end_session(dev, NULL, NULL);
+}
 
-	if (session < 0)
-		return fail("retrieve session", session);
-	err = luo_finish(session);
-	return err ? fail("finish session", err) : 0;
+static int file_is_refused(int session, int token)
+{
+	int fd = luo_retrieve_fd(session, token);
+
+	if (fd >= 0)
+		return -EEXIST;
+	return fd == -EOPNOTSUPP ? 0 : fd;
 }
 
 static int split(int dev, int *fds)
 {
-	int session = luo_retrieve(dev, SESSION), token, err;
-
-	if (session < 0)
-		return fail("retrieve session", session);
-	for (token = 0; token < files; token++) {
-		err = luo_retrieve_fd(session, token);
-		if (err != -EOPNOTSUPP)
-			return fail("retrieve pages in several zones", err);
-	}
-	err = luo_finish(session);
-	return err ? fail("finish session", err) : 0;
+	return end_session(dev, "refuse pages in several zones", file_is_refused);
 }
 
 static int overdo(int dev, int *fds)
