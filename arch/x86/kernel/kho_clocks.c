@@ -36,15 +36,18 @@ static void kho_clocks_cpu(struct x86_clocks_ser *ser)
 
 static struct x86_clocks_ser *__init kho_clocks_find(void)
 {
-	struct x86_clocks_ser *ser;
+	struct x86_clocks_ser *ser = NULL;
 	phys_addr_t phys;
 	size_t size;
 
-	if (kho_retrieve_subtree(X86_CLOCKS_BLOB, &phys, &size) ||
-	    size < sizeof(*ser) || !IS_ALIGNED(phys, PAGE_SIZE))
+	if (kho_retrieve_subtree(X86_CLOCKS_BLOB, &phys, &size))
 		return NULL;
 
-	return kho_peek(phys, PAGE_SIZE);
+	if (size >= sizeof(*ser) && IS_ALIGNED(phys, PAGE_SIZE))
+		ser = kho_peek(phys, PAGE_SIZE);
+	if (!ser)
+		pr_warn_once("blob '%s' is damaged\n", X86_CLOCKS_BLOB);
+	return ser;
 }
 
 static bool __init kho_clocks_fit(const struct x86_clocks_ser *ser)
@@ -70,7 +73,7 @@ void __init kho_clocks_take_over(void)
 	if (!ser)
 		return;
 	if (!kho_clocks_fit(ser)) {
-		pr_info("the previous kernel measured other CPUs, or nothing\n");
+		pr_info("the previous kernel measured other CPUs, or left nothing that can be read\n");
 		return;
 	}
 

@@ -29,9 +29,9 @@ static const char usage[] =
 	"KIND says was damaged, which is done in the one kernel or in the other.\n"
 	"\n"
 	"Kinds: tree, map, address, length, list, list-length, scratch, area, blob, name,\n"
-	"rename, root, chain, block, count, handler, data, folios. Needs /dev/mem of a kernel\n"
-	"without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 if the arguments make no\n"
-	"sense.\n";
+	"rename, root, clocks, clocks-size, chain, block, count, handler, data, folios. Needs\n"
+	"/dev/mem of a kernel without STRICT_DEVMEM. Exit status: 0, 1 if it failed, 2 if the\n"
+	"arguments make no sense.\n";
 
 struct record {
 	__u8 name[64];
@@ -238,6 +238,57 @@ static void hurt_rename(__u64 pa, const unsigned char *page)
 		put(name, "M", 1);
 }
 
+/*
+ * What is said of a blob: its size and its address, which stand behind its padded
+ * name, each behind token, length and name.
+ */
+#define SIZE_AT		12
+#define ADDRESS_AT	(SIZE_AT + 8 + 12)
+
+/* Where the padded name of the blob of clocks ends, 0 if there is none. */
+static __u64 clocks_said(__u64 pa, const unsigned char *page)
+{
+	static const unsigned char node[16] = "\0\0\0\1x86-clocks\0";
+	int at = in_tree(page, node, sizeof(node));
+
+	return at ? pa + at + sizeof(node) : 0;
+}
+
+/* In a tree of the kernel before this one, it leads anywhere. */
+static __u64 follow(__u64 pa)
+{
+	__u64 number;
+
+	return pread(mem, &number, sizeof(number), pa) == sizeof(number) ? number : 0;
+}
+
+/* Of the only file in the second session, which is the whole one. */
+static __u64 whole_handle(__u64 root)
+{
+	__u64 record = follow(root + 16) + 16 + sizeof(struct record);
+
+	return follow(follow(record + offsetof(struct record, files)) + 16 + 48);
+}
+
+/* A page that is handed over, but nothing that may be freed as clocks. */
+static void hurt_clocks(__u64 pa, const unsigned char *page)
+{
+	__u64 said = clocks_said(pa, page), name = blob_name(pa, page), root;
+
+	if (!said || !name)
+		return;
+	memcpy(&root, page + (name - pa) + 4 + ADDRESS_AT, sizeof(root));
+	put_number(said + ADDRESS_AT, whole_handle(root));
+}
+
+static void hurt_clocks_size(__u64 pa, const unsigned char *page)
+{
+	__u64 said = clocks_said(pa, page);
+
+	if (said)
+		put_number(said + SIZE_AT, 8);
+}
+
 /* A constant of the kernel may begin a page, too, but nothing stands behind it. */
 static void hurt_root(__u64 pa, const unsigned char *page)
 {
@@ -306,6 +357,8 @@ static const struct kind {
 	{ "rename", .page = hurt_rename, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "blob", .page = hurt_blob, .whole = -ENOENT, .hurt = -ENOENT },
 	{ "root", .page = hurt_root, .whole = -ENOENT, .hurt = -ENOENT },
+	{ "clocks", .page = hurt_clocks },
+	{ "clocks-size", .page = hurt_clocks_size },
 	{ "chain", .record = hurt_chain, .hurt = -EBADMSG },
 	{ "block", .record = hurt_block, .hurt = -EBADMSG },
 	{ "count", .record = hurt_count, .hurt = -EBADMSG },
