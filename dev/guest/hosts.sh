@@ -73,6 +73,20 @@ spans_nodes() {
 	[ "$(cat $nodes/has_memory)" = 0-1 ] || return
 	[ "$stage" -gt "${updates:-1}" ] || { [ "$low" -lt 512 ] && [ "$high" -ge 512 ]; }
 }
+# What was preserved on both and is not any more is not in the map.
+forgets_files_on_nodes() {
+	[ "$stage" = 1 ] || return 0
+	# shellcheck disable=SC2086 # options
+	luo_host undo $what >/tmp/undone && read -r low high in_scratch </tmp/undone && spans_nodes
+}
+# Nor is what begins on one and ends on another, which only the kernel itself has.
+forgets_ranges_across_nodes() {
+	local suite=/sys/kernel/debug/kunit/kho_handover
+	[ "$stage" = 1 ] || return 0
+	echo 1 >$suite/run && grep -q '^ *ok [0-9]* range_across_[a-z_]*$' $suite/results && return
+	cat $suite/results >&2
+	return 1
+}
 # The first ends at 254 MiB, the last begins at 958.
 spans_four_nodes() {
 	[ "$(cat $nodes/has_memory)" = 0-3 ] || return

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "host_uses.h"
+#include "luo_state.h"
 #include "luo_test.h"
 
 #define SESSION	"host"
@@ -22,13 +23,14 @@ static bool late;
 static const struct host_use *use;
 
 static const char usage[] =
-	"Usage: luo_host keep|check|drop|split|fill|overdo|poison|find [OPTION]...\n"
+	"Usage: luo_host keep|check|drop|split|fill|undo|overdo|poison|find [OPTION]...\n"
 	"Put memfds into a session and stay in the background, or, in the next\n"
 	"kernel, take them out, check every byte and finish the session, or finish it\n"
 	"without taking them out, or after each was refused because its pages are in\n"
-	"several zones. Or make and fill them only. Or see that a memfd which the kernel\n"
-	"has no memory to preserve is refused, and whole. Or see that a memfd with a\n"
-	"memory error can not be preserved, and that an error in one that is stops the\n"
+	"several zones. Or make and fill them only. Or preserve them and take that back,\n"
+	"and see that nothing of it would be handed over. Or see that a memfd which the\n"
+	"kernel has no memory to preserve is refused, and whole. Or see that a memfd with\n"
+	"a memory error can not be preserved, and that an error in one that is stops the\n"
 	"jump for which an image is loaded. Or find in /proc/vmcore all that was kept.\n"
 	"\n"
 	"  --files N   how many (default: 1)\n"
@@ -46,7 +48,7 @@ static const char usage[] =
 	"              (answered by userfaultfd, after they were retrieved)\n"
 	"  --help      print this\n"
 	"\n"
-	"keep and fill print the lowest and the highest MiB of memory that they use at\n"
+	"keep, fill and undo print the lowest and the highest MiB of memory that they use at\n"
 	"first, and how many pages of them are in scratch memory. Exit status: 0, 1 if\n"
 	"something failed, 2 if the arguments make no sense.\n";
 
@@ -250,6 +252,34 @@ static int split(int dev, int *fds)
 	return end_session(dev, "refuse pages in several zones", file_is_refused);
 }
 
+/* The map is read as the next kernel reads it. */
+static int undo(int dev, int *fds)
+{
+	const long long before = luo_count_preserved();
+	long long now;
+	int session = luo_create(dev, SESSION), token, err = 0;
+
+	if (session < 0 || before < 0)
+		return fail("start", -ENOENT);
+	if (fill(dev, fds))
+		return 1;
+	for (token = 0; token < files && !err; token++)
+		err = luo_preserve(session, fds[token], token);
+	if (err)
+		return fail("preserve file", err);
+	now = luo_count_preserved();
+	if (now < before + files * (size / PAGE))
+		return fail("read the map", -ENODATA);
+	for (token = 0; token < files && !err; token++)
+		err = luo_unpreserve(session, token);
+	if (err)
+		return fail("unpreserve file", err);
+	close(session);
+	now = luo_count_preserved();
+	fprintf(stderr, "luo_host: preserved pages: %lld before, %lld after\n", before, now);
+	return now != before;
+}
+
 static int overdo(int dev, int *fds)
 {
 	int session = luo_create(dev, SESSION), err;
@@ -380,6 +410,7 @@ static const struct verb {
 	{ "drop", drop },
 	{ "split", split },
 	{ "fill", fill, true },
+	{ "undo", undo },
 	{ "overdo", overdo },
 	{ "poison", poison },
 	{ "find", find, true },
