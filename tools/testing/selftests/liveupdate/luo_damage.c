@@ -199,6 +199,13 @@ static void hurt_area(__u64 pa, const unsigned char *page)
 	hurt_first_area(pa, page, NOWHERE);
 }
 
+/*
+ * What is said of a blob: its size and its address, which stand behind its padded
+ * name, each behind token, length and name.
+ */
+#define SIZE_AT		12
+#define ADDRESS_AT	(SIZE_AT + 8 + 12)
+
 /* Where the name of LUO's blob stands, in each tree. */
 static __u64 blob_name(__u64 pa, const unsigned char *page)
 {
@@ -211,14 +218,12 @@ static __u64 blob_name(__u64 pa, const unsigned char *page)
 /* The name, and all that is said of it. */
 static void hurt_blob(__u64 pa, const unsigned char *page)
 {
-	static const unsigned char no_address[8];
 	__u64 name = blob_name(pa, page);
 
 	if (!name)
 		return;
 	put(name, "\033", 1);
-	/* Behind the token, the length and the name of its first property. */
-	put(name + 4 + 12, no_address, sizeof(no_address));
+	put_number(name + 4 + SIZE_AT, 0);
 }
 
 /* What is said of it is sound. */
@@ -237,13 +242,6 @@ static void hurt_rename(__u64 pa, const unsigned char *page)
 	if (name)
 		put(name, "M", 1);
 }
-
-/*
- * What is said of a blob: its size and its address, which stand behind its padded
- * name, each behind token, length and name.
- */
-#define SIZE_AT		12
-#define ADDRESS_AT	(SIZE_AT + 8 + 12)
 
 /* Where the padded name of the blob of clocks ends, 0 if there is none. */
 static __u64 clocks_said(__u64 pa, const unsigned char *page)

@@ -259,8 +259,10 @@ static int undo(int dev, int *fds)
 	long long now;
 	int session = luo_create(dev, SESSION), token, err = 0;
 
-	if (session < 0 || before < 0)
-		return fail("start", -ENOENT);
+	if (session < 0)
+		return fail("create session", session);
+	if (before < 0)
+		return fail("read the map", before);
 	if (fill(dev, fds))
 		return 1;
 	for (token = 0; token < files && !err; token++)
