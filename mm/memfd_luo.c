@@ -95,8 +95,10 @@ static int memfd_save(struct memfd_luo *m)
 	if (err) {
 		memfd_forget(m);
 		memfd_let_go(m);
+		return err;
 	}
-	return err;
+	memfd_index_end(m);
+	return 0;
 }
 
 int memfd_preserve(struct liveupdate_file_op_args *args)
@@ -113,6 +115,7 @@ int memfd_preserve(struct liveupdate_file_op_args *args)
 		return -ENOMEM;
 
 	m->file = args->file;
+	m->sorted = U64_MAX;
 	m->huge = is_file_hugepages(args->file);
 	m->ser = memfd_page_alloc();
 	if (IS_ERR(m->ser)) {
@@ -167,6 +170,7 @@ int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 	if (!err && filled) {
 		err = memfd_take_all(m, true);
 		args->preserved_bytes = m->pages << PAGE_SHIFT;
+		memfd_index_end(m);
 	}
 	if (err)
 		memfd_thaw_holes(mapping);

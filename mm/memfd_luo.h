@@ -38,6 +38,10 @@ struct memfd_luo {
 	struct kho_vmalloc_chunk *chunk;
 	struct memfd_folio_ser *records;
 
+	/* Of the index: pages of sorted records, and what may be the next of them. */
+	u64 sorted;
+	u64 next_index;
+
 	/* What hold changed. */
 	gfp_t gfp;
 	bool unevictable;
@@ -55,6 +59,12 @@ static inline struct memfd_ext_ser *memfd_ext(struct memfd_ser *ser)
 static inline void memfd_sum_add(struct memfd_ser *ser, u64 a, u64 b)
 {
 	memfd_ext(ser)->sum += memfd_sum(a, b);
+}
+
+/* The pages of records have an index, so that the next kernel finds them by need. */
+static inline bool memfd_has_index(const struct memfd_luo *m)
+{
+	return IS_ENABLED(CONFIG_LIVEUPDATE_MEMFD_ON_DEMAND) && !m->huge;
 }
 
 /* Memory is full of zeros, and they look like an empty file. */
@@ -92,6 +102,7 @@ int memfd_record_all(struct memfd_luo *m, struct folio **folios,
 		     unsigned int nr);
 int memfd_limit(struct memfd_luo *m);
 void memfd_forget(struct memfd_luo *m);
+void memfd_index_end(struct memfd_luo *m);
 bool memfd_records_poisoned(struct memfd_luo *m);
 
 /* A walk over the records of another kernel. */
@@ -141,11 +152,37 @@ void memfd_thaw_holes(struct address_space *mapping);
 /* memfd_luo_retrieve.c */
 int memfd_check_header(struct memfd_ser *ser,
 		       const struct liveupdate_file_op_args *args);
+void memfd_restore_state(struct folio *folio,
+			 const struct memfd_folio_ser *record);
 bool memfd_record_ok(const struct memfd_ser *ser,
 		     const struct memfd_folio_ser *record, unsigned int order);
 struct file *memfd_make(struct memfd_ser *ser, unsigned int flags);
 void memfd_apply_seals(struct file *file, u32 seals);
 int memfd_luo_retrieve(struct liveupdate_file_op_args *args);
 void memfd_luo_finish(struct liveupdate_file_op_args *args);
+
+/* memfd_luo_demand.c */
+struct memfd_demand;
+#ifdef CONFIG_LIVEUPDATE_MEMFD_ON_DEMAND
+extern bool memfd_demand_only;
+struct memfd_demand *memfd_demand_new(struct memfd_ser *ser);
+void memfd_demand_free(struct memfd_demand *d);
+int memfd_demand_retrieve(struct memfd_demand *d, struct file *file, u64 phys);
+#else
+static inline struct memfd_demand *memfd_demand_new(struct memfd_ser *ser)
+{
+	return NULL;
+}
+
+static inline void memfd_demand_free(struct memfd_demand *d)
+{
+}
+
+static inline int memfd_demand_retrieve(struct memfd_demand *d, struct file *file,
+					u64 phys)
+{
+	return -EOPNOTSUPP;
+}
+#endif
 
 #endif /* _MM_MEMFD_LUO_H */

@@ -91,13 +91,18 @@ int memfd_hold(struct memfd_luo *m)
 	unsigned int *seals = memfd_seals(inode);
 	int err;
 
+	if (READ_ONCE(*seals) & SHMEM_SEAL_DEMAND) {
+		err = memfd_demand_all(inode);
+		if (err)
+			return err < 0 ? err : -EIO;
+	}
 	err = memfd_lock_inode(inode);
 	if (err)
 		return err;
 
 	if (*seals & SHMEM_SEAL_HELD) {
 		err = -EBUSY;
-	} else if (*seals & ~MEMFD_LUO_SEALS) {
+	} else if (*seals & ~(MEMFD_LUO_SEALS | SHMEM_SEAL_DEMAND)) {
 		err = -EOPNOTSUPP;
 	} else {
 		m->poisoned = memfd_poisoned_pages();

@@ -88,6 +88,8 @@ static struct kho_vmalloc_chunk *memfd_chunk_add(struct memfd_luo *m)
 
 	chunk->next = 0;
 	chunk->phys[0] = 0;
+	if (memfd_has_index(m))
+		((struct memfd_index_ser *)chunk)->end = 0;
 	if (m->chunk)
 		m->chunk->next = virt_to_phys(chunk);
 	else
@@ -104,10 +106,16 @@ static unsigned int memfd_records_room(struct memfd_luo *m)
 	       m->ser->nr_folios;
 }
 
+/* How many pages of records a page of the list has. */
+static unsigned int memfd_chunk_pages(const struct memfd_luo *m)
+{
+	return memfd_has_index(m) ? MEMFD_INDEX_PAGES : KHO_VMALLOC_CHUNK_ENTRIES;
+}
+
 static int memfd_records_grow(struct memfd_luo *m)
 {
 	struct kho_vmalloc *area = &m->ser->folios;
-	unsigned int slot = area->total_pages % KHO_VMALLOC_CHUNK_ENTRIES;
+	unsigned int slot = area->total_pages % memfd_chunk_pages(m);
 	struct kho_vmalloc_chunk *chunk;
 	void *records;
 
@@ -136,6 +144,52 @@ static int memfd_records_grow(struct memfd_luo *m)
 	return 0;
 }
 
+/* Note what was recorded last. */
+static void memfd_index_add(struct memfd_luo *m, const struct memfd_folio_ser *record,
+			    unsigned long nr_pages)
+{
+	struct memfd_index_ser *index = (void *)m->chunk;
+	unsigned int slot = (m->ser->folios.total_pages - 1) % MEMFD_INDEX_PAGES;
+
+	if (record == m->records) {
+		index->first[slot] = record->index;
+		index->sum[slot] = 0;
+	}
+	index->sum[slot] += memfd_sum(record->pfn_flags, record->index);
+
+	if (record->index < m->next_index)
+		m->sorted = min(m->sorted, m->ser->folios.total_pages - 1);
+	m->next_index = record->index + nr_pages;
+}
+
+/**
+ * memfd_index_end - Make the index that of all that was recorded.
+ * @m: Memfd that has one, or not.
+ */
+void memfd_index_end(struct memfd_luo *m)
+{
+	struct memfd_ext_ser *ext = memfd_ext(m->ser);
+	u32 i, slot, total = m->ser->folios.total_pages;
+	u64 phys = m->ser->folios.first;
+	struct memfd_index_ser *index = NULL;
+
+	if (!memfd_has_index(m))
+		return;
+
+	ext->sorted = min(m->sorted, total);
+	ext->pages = m->pages;
+	ext->index_sum = memfd_sum(ext->sorted, ext->pages);
+	for (i = 0; i < total; i++) {
+		slot = i % MEMFD_INDEX_PAGES;
+		if (!slot) {
+			index = phys_to_virt(phys);
+			phys = index->next;
+		}
+		ext->index_sum += memfd_sum(index->first[slot], index->sum[slot]);
+	}
+	ext->version = MEMFD_EXT_VERSION_INDEX;
+}
+
 /*
  * A folio may be written after it was recorded, through a mapping without any
  * sign of it in the folio. So each is recorded as dirty, else the next kernel
@@ -151,6 +205,8 @@ static void memfd_record(struct memfd_luo *m, struct folio *folio)
 	record->index = folio->index;
 	memfd_sum_add(m->ser, record->pfn_flags, record->index);
 	m->pages += folio_nr_pages(folio);
+	if (memfd_has_index(m))
+		memfd_index_add(m, record, folio_nr_pages(folio));
 }
 
 /*

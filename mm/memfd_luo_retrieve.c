@@ -174,8 +174,13 @@ static int memfd_visit_discard(struct memfd_walk *walk,
 	return 0;
 }
 
-static void memfd_restore_state(struct folio *folio,
-				const struct memfd_folio_ser *record)
+/**
+ * memfd_restore_state - Make a folio what the record says.
+ * @folio:  Folio that nobody else has.
+ * @record: Its record.
+ */
+void memfd_restore_state(struct folio *folio,
+			 const struct memfd_folio_ser *record)
 {
 	folio->index = record->index;
 	/* What fallocate() made and nobody wrote is cleared on first use. */
@@ -304,46 +309,58 @@ void memfd_apply_seals(struct file *file, u32 seals)
 	*memfd_seals(file_inode(file)) = seals;
 }
 
+/* Returns -EBADMSG if the records are used up, and -ENOMEM if they are not. */
+static int memfd_adopt_all(struct file *file, u64 phys, u64 pages)
+{
+	struct shmem_adoption adoption;
+	int err;
+
+	err = shmem_adopt_begin(&adoption, file_inode(file), pages);
+	if (err)
+		return err;
+
+	err = memfd_consume(phys, &adoption);
+	shmem_adopt_end(&adoption);
+	return err ? -EBADMSG : 0;
+}
+
 int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
 {
 	struct memfd_ser *ser = kho_peek(args->serialized_data, PAGE_SIZE);
 	struct memfd_walk walk = { .killable = true };
-	struct shmem_adoption adoption;
+	struct memfd_demand *demand = NULL;
 	struct file *file;
-	u32 seals;
 	int err;
 
 	if (!ser)
 		return -EBADMSG;
 
-	err = memfd_check(ser, &walk, args);
+	if (IS_ENABLED(CONFIG_LIVEUPDATE_MEMFD_ON_DEMAND) &&
+	    !memfd_check_header(ser, args))
+		demand = memfd_demand_new(ser);
+	err = demand ? 0 : memfd_check(ser, &walk, args);
 	if (err)
 		return err;
 
 	/* Too many files or no memory: it may be better next time. */
 	file = memfd_make(ser, 0);
-	if (IS_ERR(file))
+	if (IS_ERR(file)) {
+		memfd_demand_free(demand);
 		return -ENOMEM;
-	err = shmem_adopt_begin(&adoption, file_inode(file), walk.pages);
-	if (err)
-		goto err_put;
+	}
+	memfd_apply_seals(file, ser->seals);
 
-	seals = ser->seals;
-	err = memfd_consume(args->serialized_data, &adoption);
-	shmem_adopt_end(&adoption);
+	err = demand ? memfd_demand_retrieve(demand, file, args->serialized_data) :
+		       memfd_adopt_all(file, args->serialized_data, walk.pages);
 	if (err) {
 		/* The handle is gone, and its page may get another owner. */
-		args->serialized_data = 0;
-		goto err_put;
+		if (err == -EBADMSG)
+			args->serialized_data = 0;
+		fput(file);
+		return err;
 	}
-
-	memfd_apply_seals(file, seals);
 	args->file = file;
 	return 0;
-
-err_put:
-	fput(file);
-	return err;
 }
 
 /* retrieve leaves nothing behind; if it failed for good, maybe some memory. */

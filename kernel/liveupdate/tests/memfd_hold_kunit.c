@@ -71,7 +71,8 @@ static void handle_says_whose_it_is(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, memfd_ops()->preserve(&args), 0);
 	ser = phys_to_virt(args.serialized_data);
 	ext = (const void *)(ser + 1);
-	KUNIT_EXPECT_EQ(test, ext->version, 3);
+	KUNIT_EXPECT_EQ(test, ext->version,
+			IS_ENABLED(CONFIG_LIVEUPDATE_MEMFD_ON_DEMAND) ? 4 : 3);
 	KUNIT_EXPECT_EQ(test, ext->token, MEMFD_TEST_TOKEN);
 	KUNIT_EXPECT_STREQ(test, ext->session, memfd_test_session.name);
 	memfd_ops()->unpreserve(&args);

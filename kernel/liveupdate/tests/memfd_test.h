@@ -16,7 +16,7 @@
 /* Blocks that wait to be restored; those nobody restores are freed with the test. */
 struct waiting_blocks {
 	struct kunit *test;
-	void *at[64];
+	void *at[320];
 	unsigned int nr;
 };
 
@@ -37,7 +37,7 @@ unsigned int waiting_blocks_left(const struct waiting_blocks *b);
 /* What a page of a test's file is filled with. */
 static inline u8 content_of(u64 index)
 {
-	return 0x10 + index;
+	return (0x10 + index) & U8_MAX;
 }
 
 #endif /* _MEMFD_TEST_H */

@@ -68,6 +68,7 @@ static_assert(sizeof(struct memfd_ser) == 48);
 
 #define MEMFD_EXT_MAGIC		0x7478652d64666d65ULL	/* "emfd-ext" */
 #define MEMFD_EXT_VERSION	3
+#define MEMFD_EXT_VERSION_INDEX	4
 #define MEMFD_EXT_NAME_LENGTH	250
 #define MEMFD_EXT_SESSION_LENGTH 64
 #define MEMFD_SUM_MAGIC		0x6d75732d64666d65ULL	/* "emfd-sum" */
@@ -75,7 +76,8 @@ static_assert(sizeof(struct memfd_ser) == 48);
 /**
  * struct memfd_ext_ser - What the format has no place for, behind memfd_ser.
  * @magic:   MEMFD_EXT_MAGIC, else there is no extension.
- * @version: MEMFD_EXT_VERSION; a higher one only adds fields at the end.
+ * @version: MEMFD_EXT_VERSION, or MEMFD_EXT_VERSION_INDEX if there is an index; a
+ *           higher one only adds fields at the end.
  * @mode:    Permission bits, at most 07777. MFD_NOEXEC_SEAL is a file without
  *           execute bits that has F_SEAL_EXEC but no write seal.
  * @uid:     Owner, as the initial user namespace sees it.
@@ -91,6 +93,12 @@ static_assert(sizeof(struct memfd_ser) == 48);
  * @sum:     Since version 3: memfd_sum() of each record, by its two words; of the
  *           address and 0 of each page of records, and of their list; and of what
  *           the kind of file adds. The order does not matter.
+ * @sorted:  Since version 4: pages of records, from the first on, whose records go
+ *           up by index and have no page of the file in common. Each page has
+ *           records to its end, or to that of all.
+ * @pages:   Since version 4: pages that all folios together have.
+ * @index_sum: Since version 4: memfd_sum() of @sorted and @pages, and of first and
+ *           sum of each page of records, see struct memfd_index_ser.
  *
  * Readers that do not know it ignore the rest of the page.
  */
@@ -107,13 +115,37 @@ struct memfd_ext_ser {
 	u8	kind[16];
 	u64	sum_magic;
 	u64	sum;
+	u64	sorted;
+	u64	pages;
+	u64	index_sum;
 } __packed;
 
 static_assert(offsetof(struct memfd_ext_ser, name) == 24);
 static_assert(offsetof(struct memfd_ext_ser, token) == 280);
 static_assert(offsetof(struct memfd_ext_ser, kind) == 352);
 static_assert(offsetof(struct memfd_ext_ser, sum) == 376);
-static_assert(sizeof(struct memfd_ext_ser) == 384);
+static_assert(sizeof(struct memfd_ext_ser) == 408);
+
+/* How many pages of records a page of their list has, if there is an index. */
+#define MEMFD_INDEX_PAGES	((KHO_VMALLOC_CHUNK_ENTRIES - 1) / 3)
+
+/**
+ * struct memfd_index_ser - Page of the list of pages of records, with an index.
+ * @next:  Next such page, all of whose predecessors are full, or 0.
+ * @phys:  Pages of records.
+ * @end:   0. A reader of struct kho_vmalloc_chunk sees the end of the page here.
+ * @sum:   Of each page of records: what its records add to the sum of the extension.
+ * @first: Of each page of records: index of the first record.
+ */
+struct memfd_index_ser {
+	u64	next;
+	u64	phys[MEMFD_INDEX_PAGES];
+	u64	end;
+	u64	sum[MEMFD_INDEX_PAGES];
+	u64	first[MEMFD_INDEX_PAGES];
+} __packed;
+
+static_assert(sizeof(struct memfd_index_ser) <= PAGE_SIZE);
 
 /**
  * memfd_sum - What two words add to the sum of an extension.

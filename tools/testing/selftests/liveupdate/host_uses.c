@@ -6,10 +6,10 @@
 
 #include <linux/io_uring.h>
 #include <linux/udmabuf.h>
-#include <linux/userfaultfd.h>
 
 #include "host_uses.h"
 #include "luo_test.h"
+#include "luo_uffd.h"
 
 #define PAGE	4096ull
 
@@ -122,20 +122,6 @@ static void *read_all(void *arg)
 	return (void *)(intptr_t)compare(reader->map, reader->range);
 }
 
-static int watch(char *map, size_t len)
-{
-	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_MINOR_SHMEM };
-	struct uffdio_register all = {
-		.range = { .start = (uintptr_t)map, .len = len },
-		.mode = UFFDIO_REGISTER_MODE_MINOR,
-	};
-	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &all))
-		return -errno;
-	return uffd;
-}
-
 /* Whatever is read is there, and waits to be let in: one page each time. */
 static int answer(int uffd, size_t pages)
 {
@@ -158,7 +144,10 @@ static int answer(int uffd, size_t pages)
 static int answer_faults(int fd, const struct host_range *range)
 {
 	struct reader reader = { .map = map_range(fd, range), .range = range };
-	int uffd = reader.map ? watch((char *)reader.map, range->len) : -errno, err;
+	int uffd = reader.map ? luo_watch((char *)reader.map, range->len,
+					  UFFDIO_REGISTER_MODE_MINOR,
+					  UFFD_FEATURE_MINOR_SHMEM) : -errno;
+	int err;
 	void *seen;
 
 	if (uffd < 0)

@@ -46,9 +46,6 @@ static void *map_shared(int fd, size_t len)
 
 #define HUGE_FILE	(16 * MIB)
 
-/* Of the kernel itself. */
-#define KPF_RESERVED	32
-
 /* Pages of the file that are the first of a compound, or -1. */
 static int count_heads(int fd, int *tails)
 {

@@ -43,6 +43,7 @@ extern const struct scenario file_scenarios[];
 extern const struct scenario use_scenarios[];
 extern const struct scenario memory_scenarios[];
 extern const struct scenario huge_scenarios[];
+extern const struct scenario demand_scenarios[];
 extern const struct scenario handler_scenarios[];
 extern const struct scenario driver_scenarios[];
 extern const struct scenario fault_scenarios[];

@@ -30,6 +30,7 @@
 #define WAYS		8
 /* What was damaged is told of no more seeds than that. */
 #define FEW		16
+#define DEMAND_MIN_PAGES	"/sys/module/memfd_luo_demand/parameters/min_pages"
 /* A seed that takes longer hangs. */
 #define SECONDS		120
 
@@ -272,32 +273,36 @@ static int save(unsigned int first, unsigned int seeds)
 /* ---- use ---- */
 
 /* Read all of a file that is not too long, and write to it. */
-static void use_file(int fd)
+static int use_file(int fd)
 {
-	char buf[4096];
+	static char buf[16 * 4096];
 	off_t at, size = luo_size(fd);
+	int err = 0;
 
-	for (at = 0; at < size && at < 64 * 4096; at += sizeof(buf)) {
+	for (at = 0; at < size && at < (off_t)CHAIN_FILE && !err; at += sizeof(buf)) {
 		if (pread(fd, buf, sizeof(buf), at) <= 0)
-			break;
+			err = -EIO;
 	}
 	if (pwrite(fd, "x", 1, 0) == 1 && ftruncate(fd, 4096))
 		errno = 0;
 	close(fd);
+	return err;
 }
 
-static void use_files(int session, struct hostile_dice *dice)
+/* -EIO if something of a file is lost. */
+static int use_files(int session, struct hostile_dice *dice)
 {
 	struct liveupdate_file_entry entries[64];
 	__u64 cursor = 0;
-	int i, n, fd;
+	int i, n, fd, err = 0;
 
 	n = luo_list_files(session, &cursor, entries, 64);
 	for (i = 0; i < n; i++) {
 		fd = hostile_pick(dice, 4) ? luo_retrieve_fd(session, entries[i].token) : -1;
 		if (fd >= 0)
-			use_file(fd);
+			err = use_file(fd) ?: err;
 	}
+	return err;
 }
 
 /* Root can end any session. */
@@ -313,15 +318,18 @@ static int end_session(int session)
 static int use_session(const char *name, struct hostile_dice *dice)
 {
 	int session = luo_retrieve(dev, name), err = 0;
+	bool lost;
 
 	if (session < 0)
 		return 0;
-	use_files(session, dice);
+	lost = use_files(session, dice);
 	switch (hostile_pick(dice, 4)) {
 	case 0:
 		break;
 	case 1:
-		err = luo_set_flags(session, LIVEUPDATE_SESSION_KEEP_ON_CLOSE);
+		/* No update would go on with a file that is not whole. */
+		err = lost ? end_session(session) :
+			     luo_set_flags(session, LIVEUPDATE_SESSION_KEEP_ON_CLOSE);
 		break;
 	default:
 		err = end_session(session);
@@ -338,6 +346,8 @@ static int use_seed(unsigned int seed)
 	struct hostile_dice dice = { .state = ~(__u64)seed };
 
 	begin(seed);
+	/* Where folios come in on demand, they do for every other WAYS also if they are few. */
+	luo_write(DEMAND_MIN_PAGES, seed / WAYS % 2 ? "1" : "2");
 	hostile_name(name, seed);
 	return use_session(name, &dice);
 }

@@ -33,6 +33,7 @@ static const struct scenario *const tables[] = {
 	use_scenarios,
 	memory_scenarios,
 	huge_scenarios,
+	demand_scenarios,
 	handler_scenarios,
 	driver_scenarios,
 	fault_scenarios,

@@ -341,6 +341,21 @@ static inline int luo_read_text(const char *path, void *buf, size_t size)
 	return n;
 }
 
+/* How much of a memfd has not come in yet. */
+static inline long long luo_waiting_kb(int fd)
+{
+	char path[64], text[1024], *line;
+	int err;
+
+	sprintf(path, "/proc/self/fdinfo/%d", fd);
+	err = luo_read_text(path, text, sizeof(text) - 1);
+	if (err < 0)
+		return err;
+	text[err] = 0;
+	line = strstr(text, "waiting_kb:");
+	return line ? strtoll(line + strlen("waiting_kb:"), NULL, 10) : 0;
+}
+
 /* Page frames of mapped pages, in their order. */
 static inline int luo_frames(const void *map, size_t pages, __u64 *frames)
 {
@@ -361,6 +376,9 @@ static inline int luo_frames(const void *map, size_t pages, __u64 *frames)
 	}
 	return err;
 }
+
+/* Of the kernel itself. */
+#define KPF_RESERVED	32
 
 /* What the kernel says of page frames, a bit for each KPF_; may be in their place. */
 static inline int luo_page_flags(const __u64 *frames, size_t pages, __u64 *flags)

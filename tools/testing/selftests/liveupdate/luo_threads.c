@@ -15,10 +15,10 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-#include <linux/userfaultfd.h>
 
 #include "../kselftest_harness.h"
 #include "luo_test.h"
+#include "luo_uffd.h"
 
 #define NAMES		4
 #define FILES		4
@@ -269,24 +269,6 @@ static void fill_holes_by_mapping(struct race *race, unsigned int *seed)
 	munmap(map, HOLES_SIZE);
 }
 
-/* A userfaultfd that is told of holes in the mapping. */
-static int watch_holes(char *map, size_t len)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register all = {
-		.range = { .start = (uintptr_t)map, .len = len },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (uffd >= 0 && (ioctl(uffd, UFFDIO_API, &api) ||
-			  ioctl(uffd, UFFDIO_REGISTER, &all))) {
-		close(uffd);
-		return -1;
-	}
-	return uffd;
-}
-
 /* Has to wait like others who fill holes, and is not told to try again. */
 static void fill_holes_by_userfaultfd(struct race *race, unsigned int *seed)
 {
@@ -298,7 +280,7 @@ static void fill_holes_by_userfaultfd(struct race *race, unsigned int *seed)
 		wrong(race, "mmap", errno);
 		return;
 	}
-	uffd = watch_holes(map, HOLES_SIZE);
+	uffd = luo_watch(map, HOLES_SIZE, UFFDIO_REGISTER_MODE_MISSING, 0);
 	for (i = 0; i < 20 && uffd >= 0; i++) {
 		struct uffdio_copy copy = {
 			.dst = (uintptr_t)map + dice(seed, HOLES_SIZE / 4096) * 4096ul,
