@@ -19,10 +19,12 @@ LARGE = {"scattered": (65536, 131072), "many": (50000, 100000)}
 
 # Guests' memory by GiB, and what it is made of.
 GUEST_GIB = (1, 4)
-GUESTS = {"pages": "4 KiB pages", "huge": "2 MiB folios", "hugetlb": "2 MiB hugetlb", "giant": "1 GiB hugetlb"}
-ON_HUGETLB = ("hugetlb", "giant")
-# The kernel that has pages of hugetlbfs.
-HUGETLB = "fleet"
+GUESTS = {"pages": "4 KiB pages", "huge": "2 MiB folios", "hugetlb": "2 MiB hugetlb", "giant": "1 GiB hugetlb",
+          "demand": "4 KiB pages, on demand", "demand_huge": "2 MiB folios, on demand"}
+# Configurations of kernels that have pages of hugetlbfs, or take folios in on demand.
+FLEET, DEMAND = "fleet", "demand"
+SPECIAL = {"hugetlb": FLEET, "giant": FLEET, "demand": DEMAND, "demand_random": DEMAND, "demand_idle": DEMAND,
+           "demand_huge": DEMAND}
 # Hosts by GiB of memory, for what a free one costs.
 FREE_GIB = (5, 9)
 # The host of the model, and how much of its memory guests have.
@@ -59,15 +61,17 @@ FREE = [f"nothing:0@{gib}G" for gib in FREE_GIB]
 HOSTS = [FREE[0], *BOOT.values(),
          *(case for memory in SHARES for files in SHARE_FILES for case in shares(memory, files))]
 CASES = {"mainline": ["nothing:0", *names(SMALL), *guest_cases("pages", "huge"), *HOSTS],
-         "series": ["nothing:0", *names(SMALL), *names(LARGE), *guest_cases("pages", "huge"), *HOSTS],
-         HUGETLB: [*FREE, *guest_cases(*ON_HUGETLB)],
+         "series": ["nothing:0", *names(SMALL), *names(LARGE), *guest_cases("pages", "huge", "random"),
+                    *HOSTS],
+         **{config: [*FREE, *guest_cases(*(kind for kind in SPECIAL if SPECIAL[kind] == config))]
+            for config in (FLEET, DEMAND)},
          "off": ["off:2000"], "absent": ["off:2000"]}
 
 
 def kernels_for(case):
     """Those that a case is for that somebody asks for by its name."""
     kind = case.partition(":")[0]
-    return OFF if kind == "off" else [HUGETLB] if kind in ON_HUGETLB else KERNELS
+    return OFF if kind == "off" else [SPECIAL[kind]] if kind in SPECIAL else KERNELS
 
 
 # What is handed over for a memfd of one page: three pages and a record.
@@ -171,7 +175,7 @@ def boot_table(results):
 
 
 def measured_on(kernel, kind):
-    return HUGETLB if kernel == "series" and kind in ON_HUGETLB else kernel
+    return SPECIAL.get(kind, kernel) if kernel == "series" else kernel
 
 
 def guest_value(results, kernel, kind, what):
@@ -194,6 +198,31 @@ def guest_table(results):
         for what in ("preserve", "retrieve"):
             values = [guest_value(results, kernel, kind, what) for kernel in KERNELS]
             lines.append([f"{what}, {title}", *map(figure, values)])
+    return aligned(lines)
+
+
+# What is to be reached, how, and by what: kind, phases.
+DEMAND_ROWS = [
+    ("retrieve, 4 KiB pages", ("pages", "retrieve"), ("demand", "retrieve"), "0.5 M"),
+    ("retrieve, 2 MiB folios", ("huge", "retrieve"), ("demand_huge", "retrieve"), "0.05 M"),
+    ("touch all pages in order", ("pages", "touch"), ("demand", "touch"), "1.15 times"),
+    ("touch all pages at random", ("random", "touch"), ("demand_random", "touch"), "1.5 times"),
+    ("until all is there, 4 KiB pages", ("pages", "retrieve"), ("demand_idle", "retrieve", "whole"), "110 M"),
+]
+
+
+def demand_value(results, kind, *phases):
+    values = [guest_value(results, "series", kind, what) for what in phases]
+    return None if None in values else sum(values)
+
+
+def demand_table(results):
+    """Files that come in on demand beside those that come in at once."""
+    lines = [["instructions per GiB", "at once", "on demand", "ratio", "goal"]]
+    for title, once, demand, goal in DEMAND_ROWS:
+        seen = [demand_value(results, *once), demand_value(results, *demand)]
+        ratio = f"{seen[1] / seen[0]:.3f}" if None not in seen and seen[0] else "-"
+        lines.append([title, *map(figure, seen), ratio, goal])
     return aligned(lines)
 
 
@@ -246,7 +275,7 @@ def share_table(results):
 def tables(results):
     head = ["instructions", "n", KERNELS["mainline"], "growth", KERNELS["series"], "growth", "ratio", "goal"]
     lines = aligned([head] + [row(results, *line) for line in ROWS]) + boot_table(results)
-    lines += guest_table(results) + model_table(results) + share_table(results)
+    lines += guest_table(results) + demand_table(results) + model_table(results) + share_table(results)
     lines += scratch_lines(results)
     for kernel, title in KERNELS.items():
         values = results.get(kernel, {}).get("cases", {}).get("many:100000")

@@ -22,6 +22,8 @@
 
 #define PAGE		4096ULL
 #define HUGE_PAGES	512
+#define SCATTER		0x9e3779b1ULL	/* odd, so that each page has its turn */
+#define AT_ONCE		"memfd_luo_demand.min_pages=0"
 #define IN_SESSION	1000		/* files in each session of "many" */
 #define STAMP		"stamp"
 
@@ -44,6 +46,8 @@ struct bench {
 	__u64 in_session;		/* files */
 	__u64 files;			/* of "share" */
 	long long page;			/* bytes of a huge page */
+	bool on_demand;			/* pages may come in after the file */
+	bool random;			/* order in which pages are touched */
 };
 
 static int dev;
@@ -394,22 +398,66 @@ static void hugetlb_before(const struct bench *b, __u64 n, struct stamp *stamp)
 	preserve_big(fd, n, stamp);
 }
 
+/* As a guest does, for the first time, page by page. */
+static void touch_pages(const struct bench *b, int fd, __u64 n)
+{
+	__u64 *words = mmap(NULL, n * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	__u64 i, page, begin;
+
+	if (words == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	if (b->random && n & (n - 1))
+		die("%llu: no power of two", (unsigned long long)n);
+
+	begin = now();
+	for (i = 0; i < n; i++) {
+		page = b->random ? i * SCATTER % n : i;
+		if (words[page * PAGE / sizeof(*words)] != page)
+			die("page %llu has lost its content", (unsigned long long)page);
+	}
+	report("touch", now() - begin);
+	munmap(words, n * PAGE);
+}
+
+static void retrieve_big(int *session, int *fd)
+{
+	__u64 begin = now();
+
+	*session = retrieve_session(0);
+	*fd = ok(luo_retrieve_fd(*session, 0), "retrieve");
+	report("retrieve", now() - begin);
+}
+
+static void finish_big(int session)
+{
+	__u64 begin = now();
+
+	ok(luo_finish(session), "finish");
+	report("finish", now() - begin);
+}
+
 static void big_after(const struct bench *b, __u64 n, const struct stamp *stamp)
 {
 	int session, fd;
-	__u64 i, begin;
 
+	retrieve_big(&session, &fd);
+	touch_pages(b, fd, n);
+	finish_big(session);
+}
+
+/* The kernel has time for it before anybody touches a page. */
+static void idle_after(const struct bench *b, __u64 n, const struct stamp *stamp)
+{
+	int session, fd;
+	__u64 begin;
+
+	retrieve_big(&session, &fd);
 	begin = now();
-	session = retrieve_session(0);
-	fd = ok(luo_retrieve_fd(session, 0), "retrieve");
-	report("retrieve", now() - begin);
-
-	for (i = 0; i < n; i++)
-		check_page(fd, i, i);
-
-	begin = now();
-	ok(luo_finish(session), "finish");
-	report("finish", now() - begin);
+	while (luo_waiting_kb(fd) > 0)
+		usleep(1000);
+	report("whole", now() - begin);
+	touch_pages(b, fd, n);
+	finish_big(session);
 }
 
 /* ---- files that have n % of all memory ---- */
@@ -479,7 +527,17 @@ static const struct bench benches[] = {
 	{ "scattered", "one file of N pages, no two of which stand side by side",
 	  scattered_before, big_after },
 	{ "compacted", "the same, after compaction", compacted_before, big_after },
+	{ "random", "the same as pages, touched at random", pages_before, big_after,
+	  .random = true },
 	{ "huge", "one file of N pages in folios of 2 MiB", huge_before, big_after },
+	{ "demand", "as pages, and pages come in when they are touched", pages_before,
+	  big_after, .on_demand = true },
+	{ "demand_random", "the same, touched at random", pages_before, big_after,
+	  .on_demand = true, .random = true },
+	{ "demand_idle", "the same, and nobody touches them", pages_before, idle_after,
+	  .on_demand = true },
+	{ "demand_huge", "as huge, and folios come in when they are touched", huge_before,
+	  big_after, .on_demand = true },
 	{ "hugetlb", "one file of N pages in huge pages of 2 MiB", hugetlb_before,
 	  big_after, .page = HUGE },
 	{ "giant", "one file of N pages in huge pages of 1 GiB", hugetlb_before,
@@ -518,7 +576,7 @@ static void run_off(__u64 n)
 
 /* ---- two kernels ---- */
 
-static void load_next(const char *words)
+static void load_next(const struct bench *b, const char *words)
 {
 	int kernel = open("/boot/bzImage", O_RDONLY | O_CLOEXEC);
 	int initrd = open("/boot/initrd", O_RDONLY | O_CLOEXEC);
@@ -526,7 +584,8 @@ static void load_next(const char *words)
 
 	if (kernel < 0 || initrd < 0)
 		die("/boot: %s", strerror(errno));
-	snprintf(line, sizeof(line), "%s bench_stage=2", words);
+	snprintf(line, sizeof(line), "%s %s bench_stage=2", words,
+		 b->on_demand ? "" : AT_ONCE);
 	if (syscall(SYS_kexec_file_load, kernel, initrd, strlen(line) + 1, line, 0ul))
 		die("kexec_file_load: %s", strerror(errno));
 	close(kernel);
@@ -553,7 +612,7 @@ static void run_before(const struct bench *b, __u64 n)
 	sleep(3);
 	ok(luo_read_line("/proc/cmdline", line, sizeof(line)), "/proc/cmdline");
 	begin = now();
-	load_next(line);
+	load_next(b, line);
 	dev = ok(luo_open(), LUO_DEVICE);
 	session = ok(luo_create(dev, STAMP), STAMP);
 	fd = make_file(1);
