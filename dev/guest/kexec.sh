@@ -5,6 +5,9 @@
 # shellcheck source=dev/guest/lib.sh disable=SC2154 # only is set by the kernel
 . /guest/lib.sh
 
+kcsan=/sys/kernel/debug/kcsan
+[ ! -w $kcsan ] || echo on >$kcsan
+
 luo_kexec --stage "$stage" --only "${only:-}" \
 	--load '. /guest/lib.sh; load_next >&2' \
 	--before-jump '. /guest/lib.sh; save_coverage' \

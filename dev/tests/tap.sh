@@ -20,6 +20,18 @@ check() {
 	fi
 }
 
+# subtest NAME COMMAND...: a test that passes if the command's own do. It fails if it
+# has none.
+subtest() {
+	local name=$1 result=ok
+	shift
+	tests=$((tests + 1))
+	echo "# Subtest: $name"
+	"$@" | awk '/not ok/ { bad = 1 } /^ *ok/ { any = 1 } !/^TAP/ { print "    " $0 }
+		    END { exit bad || !any }' || result="not ok"
+	echo "$result $tests $name"
+}
+
 # no_warning [CONFIG]: the compiler had no warning when it built that kernel.
 no_warning() {
 	local log=$BUILD/x86_64${1:+-$1}/build.log
