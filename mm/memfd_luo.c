@@ -193,6 +193,7 @@ static const struct liveupdate_file_ops memfd_luo_ops = {
 	.retrieve	= memfd_luo_retrieve,
 	.finish		= memfd_luo_finish,
 	.get_id		= memfd_luo_get_id,
+	.waiting	= memfd_demand_waiting,
 	.owner		= THIS_MODULE,
 };
 

@@ -168,7 +168,10 @@ extern bool memfd_demand_only;
 struct memfd_demand *memfd_demand_new(struct memfd_ser *ser);
 void memfd_demand_free(struct memfd_demand *d);
 int memfd_demand_retrieve(struct memfd_demand *d, struct file *file, u64 phys);
+u64 memfd_demand_waiting(struct file *file);
 #else
+#define memfd_demand_waiting	NULL
+
 static inline struct memfd_demand *memfd_demand_new(struct memfd_ser *ser)
 {
 	return NULL;

@@ -801,23 +801,38 @@ static struct notifier_block memfd_demand_reboot_nb = {
 /* ---- what is shown ---- */
 
 /**
+ * memfd_demand_waiting - Say how much of a file is not in it yet.
+ * @file: Any file of shmem.
+ *
+ * Return: bytes.
+ */
+u64 memfd_demand_waiting(struct file *file)
+{
+	struct memfd_demand *d;
+	u64 pages;
+
+	if (!(READ_ONCE(SHMEM_I(file_inode(file))->seals) & SHMEM_SEAL_DEMAND))
+		return 0;
+
+	d = memfd_demand_get(file_inode(file));
+	if (!d)
+		return 0;
+	pages = atomic_long_read(&d->pages);
+	memfd_demand_put(d);
+	return pages << PAGE_SHIFT;
+}
+
+/**
  * memfd_demand_show_fdinfo - Say how much of a file is not in it yet.
  * @m:    Where to.
  * @file: Any file of shmem.
  */
 void memfd_demand_show_fdinfo(struct seq_file *m, struct file *file)
 {
-	struct memfd_demand *d;
+	u64 waiting = memfd_demand_waiting(file);
 
-	if (!(READ_ONCE(SHMEM_I(file_inode(file))->seals) & SHMEM_SEAL_DEMAND))
-		return;
-
-	d = memfd_demand_get(file_inode(file));
-	if (d) {
-		seq_printf(m, "waiting_kb:\t%ld\n",
-			   atomic_long_read(&d->pages) << (PAGE_SHIFT - 10));
-		memfd_demand_put(d);
-	}
+	if (waiting)
+		seq_printf(m, "waiting_kb:\t%llu\n", waiting >> 10);
 }
 
 static int memfd_demand_show(struct seq_file *s, void *data)

@@ -262,6 +262,8 @@ first_kernel() {
 
 fails_selftest() { ! luo-vmm selftest --memory 8 --corrupt; }
 
+incoming_memfd() { echo "{\"token\": $1, \"state\": \"incoming\", \"handler\": \"memfd-v2\", \"waiting_mib\": 0}"; }
+
 second_kernel() {
 	test=41
 	ok "files of incoming sessions are warned of" \
@@ -275,7 +277,7 @@ second_kernel() {
 	ok "sessions are listed as JSON" \
 		prints '{"sessions": [{"name": "vm0", "state": "incoming", "files": 2}, {"name": "vm1\u000a token 1 p evil-v9 bytes ", "state": "incoming", "files": 2}]}' --json list
 	ok "what would be lost is told" \
-		prints '{"session": "vm0", "files": [{"token": 1, "state": "incoming", "handler": "memfd-v2"}, {"token": 2, "state": "incoming", "handler": "memfd-v2"}]}' --json --dry-run finish vm0
+		prints "{\"session\": \"vm0\", \"files\": [$(incoming_memfd 1), $(incoming_memfd 2)]}" --json --dry-run finish vm0
 	ok "and is not lost" lists incoming 2 vm0
 	ok "the state is updated" test "$(luoctl state)" = updated
 	ok "a report that can't be made costs no guest" \

@@ -109,6 +109,7 @@ struct liveupdate_file_op_args {
  *                sense. Newest file first. Required.
  * @get_id:       Identity of the thing behind the file, so that it can't be
  *                preserved twice. Default: the struct file itself.
+ * @waiting:      Bytes that are yet to come into a retrieved file. Default: none.
  * @owner:        Module of the handler; pinned while it has files.
  *
  * Context: process context, may sleep, with the session's lock held; but for
@@ -127,6 +128,7 @@ struct liveupdate_file_ops {
 	bool (*can_finish)(struct liveupdate_file_op_args *args);
 	void (*finish)(struct liveupdate_file_op_args *args);
 	unsigned long (*get_id)(struct file *file);
+	u64 (*waiting)(struct file *file);
 	struct module *owner;
 };
 

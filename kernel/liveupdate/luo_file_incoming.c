@@ -114,6 +114,19 @@ bool luo_file_has_handler(const struct luo_file *f)
 }
 
 /**
+ * luo_file_waiting - Ask the handler how much of a file is yet to come.
+ * @f: File of a locked session.
+ *
+ * Return: bytes; 0 if the file is whole, or not a file yet.
+ */
+u64 luo_file_waiting(const struct luo_file *f)
+{
+	if (f->state != LUO_FILE_RETRIEVED || !f->handler->ops->waiting)
+		return 0;
+	return f->handler->ops->waiting(f->file);
+}
+
+/**
  * luo_file_unbind - Let go of the handler of a file.
  * @f: File of a locked session.
  */

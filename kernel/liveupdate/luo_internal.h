@@ -220,6 +220,7 @@ void luo_file_set_uncarry(struct liveupdate_session *session);
 
 int luo_file_set_read(struct liveupdate_session *session);
 bool luo_file_has_handler(const struct luo_file *f);
+u64 luo_file_waiting(const struct luo_file *f);
 int luo_file_retrieve(struct liveupdate_session *session, u64 token,
 		      struct file **file);
 int luo_file_set_finish(struct liveupdate_session *session, u64 *abandoned);

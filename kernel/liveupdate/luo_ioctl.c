@@ -485,6 +485,7 @@ static int luo_entry_of_file(struct luo_call *call, u64 *cursor, void *arg)
 
 	entry->token = f->token;
 	entry->state = luo_file_state(f);
+	entry->waiting = min(DIV_ROUND_UP_ULL(luo_file_waiting(f), SZ_1M), U32_MAX);
 	luo_file_handler_name(f, (char *)entry->handler);
 	*cursor = f->seq + 1;
 	return 0;

@@ -292,13 +292,13 @@ enum liveupdate_file_state {
  * struct liveupdate_file_entry - One file in a list.
  * @token:    What the file was preserved under.
  * @state:    enum liveupdate_file_state.
- * @reserved: Zero.
+ * @waiting:  MiB, rounded up, that are yet to come into a retrieved file.
  * @handler:  Name of the file's handler with its NUL.
  */
 struct liveupdate_file_entry {
 	__aligned_u64	token;
 	__u32	state;
-	__u32	reserved;
+	__u32	waiting;
 	__u8	handler[LIVEUPDATE_HANDLER_NAME_LENGTH];
 };
 

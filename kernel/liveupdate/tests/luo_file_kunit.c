@@ -28,6 +28,7 @@ static const struct op_row op_rows[] = {
 	OP_ROW(unfreeze, 0),
 	OP_ROW(can_finish, 0),
 	OP_ROW(get_id, 0),
+	OP_ROW(waiting, 0),
 	OP_ROW(owner, 0),
 };
 KUNIT_ARRAY_PARAM_DESC(op, op_rows, name);

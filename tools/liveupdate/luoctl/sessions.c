@@ -203,12 +203,16 @@ static void print_file(const struct context *ctx, const struct liveupdate_file_e
 		json_number("token", entry->token);
 		json_text("state", file_state(entry->state), SIZE_MAX);
 		json_text("handler", (const char *)entry->handler, LIVEUPDATE_HANDLER_NAME_LENGTH);
+		json_number("waiting_mib", entry->waiting);
 		json_close('}');
 		return;
 	}
 	escape(shown, sizeof(shown), (const char *)entry->handler, LIVEUPDATE_HANDLER_NAME_LENGTH);
-	printf("%-10s %20llu  %s\n", file_state(entry->state),
+	printf("%-10s %20llu  %s", file_state(entry->state),
 	       (unsigned long long)entry->token, shown);
+	if (entry->waiting)
+		printf("  %u MiB to come", entry->waiting);
+	printf("\n");
 }
 
 static int list_files_of(struct context *ctx, const char *name, int session)

@@ -250,7 +250,7 @@ static int finish(char path[PATH_MAX])
 	return 0;
 }
 
-/* A file for each token, whose handler is not there. */
+/* A file for each token, whose handler is not there, and so many MiB to come. */
 static int list_files(char path[PATH_MAX], struct liveupdate_session_list_files *arg)
 {
 	struct liveupdate_file_entry *entries = (void *)(uintptr_t)arg->entries;
@@ -267,6 +267,7 @@ static int list_files(char path[PATH_MAX], struct liveupdate_session_list_files 
 			.token = strtoull(entry->d_name, NULL, 0),
 			.state = LIVEUPDATE_FILE_STATE_NO_HANDLER,
 			.handler = "nobody-v1",
+			.waiting = strtoul(entry->d_name, NULL, 0),
 		};
 	}
 	if (dir)

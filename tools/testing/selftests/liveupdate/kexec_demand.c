@@ -87,6 +87,15 @@ static long long blocks_kb(int fd)
 	return stat.st_blocks / 2;
 }
 
+static int waiting_mib(int session)
+{
+	struct liveupdate_file_entry entry;
+	__u64 cursor = 0;
+
+	CHECK_EQ(1, luo_list_files(session, &cursor, &entry, 1));
+	return entry.waiting;
+}
+
 /* FINISH does not wait for it, and PRESERVE_FD does. */
 static void touch_and_hand_on(const struct scenario *s)
 {
@@ -97,6 +106,7 @@ static void touch_and_hand_on(const struct scenario *s)
 	fd = retrieved(s, &session);
 	CHECK_EQ(all, luo_waiting_kb(fd));
 	CHECK_EQ(all, blocks_kb(fd));
+	CHECK_EQ(SIZE / MIB, waiting_mib(session));
 	CHECK_OK(luo_finish(session));
 	CHECK_EQ(all, luo_waiting_kb(fd));
 
@@ -120,6 +130,7 @@ static void check_at_the_end(const struct scenario *s)
 
 	check_content(fd);
 	wait_until_whole(fd);
+	CHECK_EQ(0, waiting_mib(session));
 	CHECK_EQ((SIZE - 4096) / 1024, blocks_kb(fd));
 	CHECK_OK(luo_finish(session));
 }

@@ -415,7 +415,7 @@ TEST_F(session, list_tells_token_handler_and_state)
 	ASSERT_EQ(1, luo_list_files(self->session, &cursor, &entry, 1));
 	EXPECT_EQ(UINT64_MAX, entry.token);
 	EXPECT_EQ(LIVEUPDATE_FILE_STATE_PRESERVED, entry.state);
-	EXPECT_EQ(0, entry.reserved);
+	EXPECT_EQ(0, entry.waiting);
 	EXPECT_STREQ("memfd-v2", (char *)entry.handler);
 	EXPECT_EQ(0, luo_list_files(self->session, &cursor, &entry, 1));
 }
