@@ -88,8 +88,7 @@ static int hugetlb_visit_check(struct memfd_walk *walk,
 	u8 orders[PAGEVEC_SIZE];
 	unsigned int i;
 
-	for (i = 0; i < nr; i++)
-		phys[i] = PFN_PHYS(records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK);
+	memfd_record_addresses(records, nr, phys);
 	if (kho_block_orders(phys, nr, orders) < nr)
 		return -EBADMSG;
 	if (in->nr + nr > in->room && hugetlb_more_room(in))

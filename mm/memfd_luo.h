@@ -8,6 +8,7 @@
 #include <linux/hugetlb.h>
 #include <linux/kho/abi/memfd.h>
 #include <linux/mm_types.h>
+#include <linux/pfn.h>
 #include <linux/shmem_fs.h>
 #include <linux/types.h>
 #include <uapi/linux/magic.h>
@@ -53,6 +54,21 @@ struct memfd_luo {
 static inline struct memfd_ext_ser *memfd_ext(struct memfd_ser *ser)
 {
 	return (struct memfd_ext_ser *)(ser + 1);
+}
+
+static inline u64 memfd_record_pfn(const struct memfd_folio_ser *record)
+{
+	return record->pfn_flags & MEMFD_FOLIO_PFN_MASK;
+}
+
+/* Addresses of the folios of records. */
+static inline void memfd_record_addresses(const struct memfd_folio_ser *records,
+					  unsigned int nr, phys_addr_t *phys)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		phys[i] = PFN_PHYS(memfd_record_pfn(&records[i]));
 }
 
 /* As what belongs to the file grows, so does its sum. */

@@ -216,8 +216,7 @@ static bool memfd_check_records(const struct memfd_demand *d,
 	u8 orders[PAGEVEC_SIZE];
 	unsigned int i;
 
-	for (i = 0; i < nr; i++)
-		phys[i] = PFN_PHYS(records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK);
+	memfd_record_addresses(records, nr, phys);
 	if (kho_block_orders(phys, nr, orders) < nr)
 		return false;
 
@@ -309,8 +308,7 @@ static unsigned int memfd_restore_records(const struct memfd_folio_ser *records,
 	phys_addr_t phys[PAGEVEC_SIZE];
 	unsigned int i;
 
-	for (i = 0; i < nr; i++)
-		phys[i] = PFN_PHYS(records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK);
+	memfd_record_addresses(records, nr, phys);
 
 	folio_batch_init(fbatch);
 	fbatch->nr = kho_restore_folios(phys, nr, fbatch->folios);
@@ -761,7 +759,7 @@ static void memfd_unit_forget(struct memfd_demand *d, unsigned int i)
 		return;
 
 	for (j = 0; j < memfd_unit_records(d, i); j++)
-		kho_forget_folio(PFN_PHYS(records[j].pfn_flags & MEMFD_FOLIO_PFN_MASK));
+		kho_forget_folio(PFN_PHYS(memfd_record_pfn(&records[j])));
 	kho_forget_folio(d->units[i].phys);
 }
 

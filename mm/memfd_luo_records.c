@@ -266,7 +266,7 @@ static void memfd_forget_page(struct memfd_luo *m, struct memfd_folio_ser *recor
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		u64 pfn = records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK;
+		u64 pfn = memfd_record_pfn(&records[i]);
 		struct folio *folio = pfn_folio(pfn);
 
 		if (m->huge)
@@ -305,7 +305,7 @@ static bool memfd_page_poisoned(const struct memfd_folio_ser *records,
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		u64 pfn = records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK;
+		u64 pfn = memfd_record_pfn(&records[i]);
 
 		if (folio_contain_hwpoisoned_page(pfn_folio(pfn)))
 			return true;
@@ -360,7 +360,7 @@ static bool memfd_records_blank(const struct memfd_folio_ser *records, u64 nr)
 	u64 i;
 
 	for (i = 0; i < nr; i++) {
-		if (records[i].pfn_flags & MEMFD_FOLIO_PFN_MASK)
+		if (memfd_record_pfn(&records[i]))
 			return false;
 	}
 	return nr;

@@ -62,11 +62,6 @@ int memfd_check_header(struct memfd_ser *ser,
 	return 0;
 }
 
-static u64 memfd_record_pfn(const struct memfd_folio_ser *record)
-{
-	return record->pfn_flags & MEMFD_FOLIO_PFN_MASK;
-}
-
 bool memfd_record_ok(const struct memfd_ser *ser,
 		     const struct memfd_folio_ser *record, unsigned int order)
 {
