@@ -23,13 +23,23 @@
 #define UNIT_KB	1024ll
 #define SIZE	(16 * MIB)
 #define HOLE	(5 * MIB)
-#define BIG	(16 * MIB)
-#define PAGES	(BIG / 4096)
+#define PAGES	(SIZE / 4096)
 
 /* Nothing comes in that nobody asks for. */
 static void only_on_demand(bool only)
 {
 	CHECK_OK(luo_write(DEMAND_ONLY, only ? "1" : "0"));
+}
+
+/* Returns the session. */
+static int keep(const struct scenario *s, int fd)
+{
+	int session = outgoing(s);
+
+	CHECK_FD(session);
+	CHECK_FD(fd);
+	CHECK_OK(luo_preserve(session, fd, TOKEN));
+	return session;
 }
 
 static int retrieved(const struct scenario *s, int *session)
@@ -71,12 +81,10 @@ static void check_content(int fd)
 
 static void save(const struct scenario *s)
 {
-	int session = outgoing(s), fd = luo_filled_memfd(SIZE, SEED);
+	int fd = luo_filled_memfd(SIZE, SEED);
 
-	CHECK_FD(session);
-	CHECK_FD(fd);
 	punch(fd, HOLE, 4096);
-	CHECK_OK(luo_preserve(session, fd, TOKEN));
+	keep(s, fd);
 }
 
 static long long blocks_kb(int fd)
@@ -144,12 +152,10 @@ static void check_at_the_end(const struct scenario *s)
 
 static void save_with_gap(const struct scenario *s)
 {
-	int session = outgoing(s), fd = luo_filled_memfd(SIZE, SEED);
+	int fd = luo_filled_memfd(SIZE, SEED);
 
-	CHECK_FD(session);
-	CHECK_FD(fd);
 	punch(fd, GAP, GAP_SIZE);
-	CHECK_OK(luo_preserve(session, fd, TOKEN));
+	keep(s, fd);
 }
 
 /* A huge page has no place there, but nothing of what it would replace has come in. */
@@ -204,12 +210,10 @@ static void fill_what_waits(const struct scenario *s)
 
 static void save_thp(const struct scenario *s)
 {
-	int session = outgoing(s), fd = luo_thp_memfd(BIG, SEED);
+	int fd = luo_thp_memfd(SIZE, SEED);
 
-	CHECK_FD(session);
-	CHECK_FD(fd);
 	punch(fd, HOLE, 4096);
-	CHECK_OK(luo_preserve(session, fd, TOKEN));
+	keep(s, fd);
 }
 
 /* All its records are in one page, which would not be worth it. */
@@ -222,10 +226,10 @@ static void check_thp(const struct scenario *s)
 	CHECK_OK(luo_write(DEMAND_MIN, "1"));
 	only_on_demand(true);
 	fd = retrieved(s, &session);
-	CHECK_EQ((BIG - 4096) / 1024, luo_waiting_kb(fd));
+	CHECK_EQ((SIZE - 4096) / 1024, luo_waiting_kb(fd));
 	CHECK_OK(luo_verify(fd, 0, HOLE, SEED));
 	CHECK_EQ(0, luo_waiting_kb(fd));
-	CHECK_OK(luo_verify(fd, HOLE + 4096, BIG - HOLE - 4096, SEED));
+	CHECK_OK(luo_verify(fd, HOLE + 4096, SIZE - HOLE - 4096, SEED));
 	CHECK_OK(luo_finish(session));
 	only_on_demand(false);
 	CHECK_OK(luo_write(DEMAND_MIN, was));
@@ -233,32 +237,25 @@ static void check_thp(const struct scenario *s)
 
 /* ---- nobody touches it ---- */
 
-static void save_big(const struct scenario *s)
+static void save_whole(const struct scenario *s)
 {
-	int session = outgoing(s), fd = luo_filled_memfd(BIG, SEED);
-
-	CHECK_FD(session);
-	CHECK_FD(fd);
-	CHECK_OK(luo_preserve(session, fd, TOKEN));
+	keep(s, luo_filled_memfd(SIZE, SEED));
 }
 
 /* Where the file is, in a file of its own. */
 static void save_frames(const struct scenario *s)
 {
 	static __u64 frames[PAGES];
-	int session = outgoing(s), fd = luo_filled_memfd(BIG, SEED);
-	int list = luo_memfd(sizeof(frames));
+	int list = luo_memfd(sizeof(frames)), fd = luo_filled_memfd(SIZE, SEED);
+	int session = keep(s, fd);
 	__u64 *words;
 
-	CHECK_FD(session);
-	CHECK_FD(fd);
 	CHECK_FD(list);
-	CHECK_OK(luo_preserve(session, fd, TOKEN));
 	/* It may have moved the pages, and nothing does from now on. */
-	words = mmap(NULL, BIG, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+	words = mmap(NULL, SIZE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 	CHECK(words != MAP_FAILED);
 	CHECK_OK(luo_frames(words, PAGES, frames));
-	CHECK_OK(munmap(words, BIG));
+	CHECK_OK(munmap(words, SIZE));
 	CHECK_EQ(sizeof(frames), pwrite(list, frames, sizeof(frames), 0));
 	CHECK_OK(luo_preserve(session, list, TOKEN + 1));
 }
@@ -297,7 +294,7 @@ static void leave_it(const struct scenario *s)
 	CHECK_FD(next);
 	only_on_demand(true);
 	fd = retrieved(s, &session);
-	CHECK_EQ(BIG / 1024, luo_waiting_kb(fd));
+	CHECK_EQ(SIZE / 1024, luo_waiting_kb(fd));
 	CHECK_OK(luo_verify(fd, 0, 4096, SEED));
 	only_on_demand(false);
 	list = luo_retrieve_fd(session, TOKEN + 1);
@@ -329,7 +326,7 @@ static void close_it(const struct scenario *s)
 	only_on_demand(false);
 	list = luo_retrieve_fd(session, TOKEN + 1);
 	CHECK_FD(list);
-	CHECK_OK(luo_verify(fd, BIG / 2, 4096, SEED));
+	CHECK_OK(luo_verify(fd, SIZE / 2, 4096, SEED));
 	CHECK_OK(luo_finish(session));
 	CHECK_EQ(PAGES - UNIT_KB / 4, count_reserved(list));
 	close(fd);
@@ -341,7 +338,7 @@ static void wait_for_it(const struct scenario *s)
 	int session, fd = retrieved(s, &session);
 
 	wait_until_whole(fd);
-	CHECK_OK(luo_verify(fd, 0, BIG, SEED));
+	CHECK_OK(luo_verify(fd, 0, SIZE, SEED));
 	CHECK_OK(luo_finish(session));
 }
 
@@ -358,7 +355,7 @@ struct toucher {
 static void *touch_all(void *arg)
 {
 	struct toucher *t = arg;
-	char *map = mmap(NULL, BIG, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
+	char *map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
 	long long i, page;
 
 	if (map == MAP_FAILED) {
@@ -372,7 +369,7 @@ static void *touch_all(void *arg)
 		else if (*(__u64 *)(map + page * 4096) != luo_pattern(SEED, page * 4096))
 			t->err = -EILSEQ;
 	}
-	munmap(map, BIG);
+	munmap(map, SIZE);
 	return NULL;
 }
 
@@ -387,15 +384,15 @@ static void many_touch_it(const struct scenario *s)
 	}
 	CHECK_OK(luo_finish(session));
 	/* What completes the file comes between them. */
-	CHECK_EQ(BIG, lseek(fd, 0, SEEK_HOLE));
+	CHECK_EQ(SIZE, lseek(fd, 0, SEEK_HOLE));
 	for (i = 0; i < THREADS; i++) {
 		CHECK_OK(pthread_join(touchers[i].thread, NULL));
 		CHECK_OK(touchers[i].err);
 	}
 	CHECK_EQ(0, luo_waiting_kb(fd));
-	punch(fd, 0, BIG / 2);
-	CHECK_EQ(BIG / 2 / 1024, blocks_kb(fd));
-	CHECK_OK(luo_verify(fd, BIG / 2, BIG / 2, SEED));
+	punch(fd, 0, SIZE / 2);
+	CHECK_EQ(SIZE / 2 / 1024, blocks_kb(fd));
+	CHECK_OK(luo_verify(fd, SIZE / 2, SIZE / 2, SEED));
 }
 
 const struct scenario demand_scenarios[] = {
@@ -406,12 +403,12 @@ const struct scenario demand_scenarios[] = {
 	{ "huge_folios_come_in_when_they_are_touched", .needs_file = DEMAND_ONLY,
 	  .stage = { save_thp, check_thp } },
 	{ "pages_come_in_meanwhile", .needs_file = DEMAND_ONLY,
-	  .stage = { save_big, wait_for_it } },
+	  .stage = { save_whole, wait_for_it } },
 	{ "pages_that_did_not_come_in_are_free_with_the_file", .needs_file = DEMAND_ONLY,
 	  .stage = { save_frames, close_it } },
 	{ "pages_that_did_not_come_in_are_free_after_the_next_jump", .needs_file = DEMAND_ONLY,
 	  .stage = { save_with_another, leave_it, check_memory } },
 	{ "many_threads_touch_pages_that_come_in", .needs_file = DEMAND_ONLY,
-	  .stage = { save_big, many_touch_it } },
+	  .stage = { save_whole, many_touch_it } },
 	{}
 };

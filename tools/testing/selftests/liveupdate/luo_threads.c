@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-
 #include "../kselftest_harness.h"
 #include "luo_test.h"
 #include "luo_uffd.h"
