@@ -19,10 +19,15 @@ export KBUILD_BUILD_TIMESTAMP
 
 kmake() { make -C "$linux" O="$out/obj" LOCALVERSION= CC="$cc" ${variables[@]+"${variables[@]}"} "$@"; }
 
-# add_fragment NAME: dev/config/NAME.config goes over the fragments so far.
+# add_fragment NAME: dev/config/NAME.config, and what it says that it is over, go over
+# the fragments so far.
 add_fragment() {
-	local file=$ROOT/dev/config/$1.config
+	local file=$ROOT/dev/config/$1.config under
 	[ -f "$file" ] || usage_error "CONFIG=$CONFIG: no $file"
+	[[ " ${fragments[*]} " != *" $file "* ]] || return 0
+	while read -r under; do
+		add_fragment "$under"
+	done < <(sed -n 's/^# Over \([a-z]*\)\.config: .*/\1/p' "$file")
 	fragments+=("$file")
 	[ ! -f "${file%config}make" ] || mapfile -t -O ${#variables[@]} variables \
 		< <(grep -v '^#' "${file%config}make")
