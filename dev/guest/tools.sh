@@ -36,6 +36,8 @@ agent() {
 
 agent_names() { agent status "$odd" | grep -xF "name $1"; }
 socket_of() { echo "/tmp/$(echo "$1" | head -n 1).sock"; }
+# What an agent says, the last thing being why it ended.
+stderr_of() { echo "$(socket_of "$1").stderr"; }
 
 # request TEXT: what the agent of vm0 answers.
 # shellcheck disable=SC2016 # the variables are perl's
@@ -66,13 +68,13 @@ serves_others() {
 }
 
 start() {
-	agent "$@" --memory 8 --serial /dev/ttyS0 2>/tmp/warned &
-	within 10 agent status "$2" || { cat /tmp/warned; return 1; }
+	agent "$@" --memory 8 --serial /dev/ttyS0 2>"$(stderr_of "$2")" &
+	within 10 agent status "$2" || { cat "$(stderr_of "$2")"; return 1; }
 }
 
 update_called_off() {
 	agent update "$1" >/tmp/update 2>&1 && return 1
-	cat /tmp/update
+	cat /tmp/update "$(stderr_of "$1")"
 	grep -q "Operation not supported" /tmp/update
 }
 
@@ -105,8 +107,8 @@ names_the_holder() {
 }
 
 warns_of_report() {
-	cat /tmp/warned
-	[ "$(cat /tmp/warned)" = "luo-vmm: resume: warning: no report: /dev/full: No space left on device" ]
+	cat "$(stderr_of vm0)"
+	[ "$(cat "$(stderr_of vm0)")" = "luo-vmm: resume: warning: no report: /dev/full: No space left on device" ]
 }
 
 # warns TEXT COMMAND...: the command succeeds, with a line of warning.
