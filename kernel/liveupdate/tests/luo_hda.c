@@ -34,6 +34,7 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/pci_liveupdate.h>
+#include <linux/pm_runtime.h>
 #include <linux/slab.h>
 #include <uapi/linux/liveupdate.h>
 
@@ -550,6 +551,8 @@ static int hda_probe(struct pci_dev *pci, const struct pci_device_id *id)
 		return err;
 	}
 	pci_set_drvdata(pci, hda);
+	/* In QEMU it goes on with its work while it rests. */
+	pm_runtime_put_noidle(&pci->dev);
 	return 0;
 }
 
@@ -558,6 +561,7 @@ static void hda_remove(struct pci_dev *pci)
 {
 	struct hda *hda = pci_get_drvdata(pci);
 
+	pm_runtime_get_noresume(&pci->dev);
 	misc_deregister(&hda->misc);
 	scoped_guard(mutex, &hdas_lock) {
 		list_del(&hda->node);

@@ -209,6 +209,20 @@ static void check_no_gap(int stream)
 	CHECK_AT_LEAST(state.gap, GAP_MAX);
 }
 
+/* Where the kernel has runtime PM: what a device is that may rest. */
+static void check_power(const char *device, const char *wanted)
+{
+	char status[16] = "";
+
+	if (access(pci_attribute(device, "power/control"), F_OK))
+		return;
+	CHECK_OK(luo_write(pci_attribute(device, "power/control"), "auto"));
+	sleep(1);
+	CHECK_OK(luo_read_line(pci_attribute(device, "power/runtime_status"), status,
+			       sizeof(status)));
+	CHECK_OK(strcmp(status, wanted));
+}
+
 void pci_keep(const struct scenario *s, const char *device)
 {
 	int session = outgoing(s), stream = pci_open_stream(device);
@@ -265,29 +279,13 @@ static void keep_from_others(const struct scenario *s)
 	set_command(OTHERS, PCI_COMMAND_INTX_DISABLE);
 }
 
-/* Where the kernel has runtime PM, which puts to sleep what has no driver. */
-static void check_awake(const char *device)
-{
-	char status[16] = "";
-	int fd;
-
-	if (access(pci_attribute(device, "power/control"), F_OK))
-		return;
-	CHECK_OK(luo_write(pci_attribute(device, "power/control"), "auto"));
-	sleep(1);
-	fd = open(pci_attribute(device, "power/runtime_status"), O_RDONLY | O_CLOEXEC);
-	CHECK_FD(fd);
-	CHECK_AT_LEAST(1, read(fd, status, sizeof(status) - 1));
-	close(fd);
-	CHECK_OK(strcmp(status, "active\n"));
-}
-
 static void check_other_driver(const struct scenario *s)
 {
 	int session = incoming(s);
 
 	CHECK_FD(session);
-	check_awake(OTHERS);
+	/* What has no driver rests at once. */
+	check_power(OTHERS, "active");
 	check_at_work(OTHERS);
 	CHECK_OK(luo_write(pci_attribute(OTHERS, "enable"), "1"));
 	CHECK(read_config(OTHERS, "config", PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE);
@@ -314,10 +312,13 @@ static void keep_stream(const struct scenario *s)
 	/* It can be taken out again, and put in. */
 	CHECK_FD(session);
 	pci_check_stream(stream);
+	check_power(KEPT, "suspended");
 	CHECK_OK(luo_preserve(session, stream, 1));
+	check_power(KEPT, "active");
 	CHECK_EQ(-EBUSY, luo_write(pci_attribute(KEPT, "remove"), "1"));
 	CHECK_EQ(-EBUSY, luo_write(pci_attribute(KEPT, "../remove"), "1"));
 	CHECK_OK(luo_unpreserve(session, 1));
+	check_power(KEPT, "suspended");
 	pci_check_stream(stream);
 	CHECK_OK(luo_preserve(session, stream, 1));
 	check_at_work(KEPT);
