@@ -292,6 +292,8 @@ static void swap_restored_out(const struct scenario *s)
 	CHECK_OK(start_swapping());
 	map = map_shared(fd, SWAPPED_FILE);
 	CHECK(map);
+	/* What comes in on demand is there once it was read. */
+	CHECK_OK(luo_verify(fd, 0, SWAPPED_FILE, 3));
 	CHECK_EQ(SWAPPED_FILE / 4096, luo_count_resident(map, SWAPPED_FILE));
 	CHECK_OK(swap_out(map, SWAPPED_FILE, SWAPPED_FILE / 4096 / 4));
 	CHECK_AT_LEAST(luo_count_resident(map, SWAPPED_FILE), SWAPPED_FILE / 4096 / 4);
