@@ -8,6 +8,7 @@
 #include <linux/kthread.h>
 #include <linux/pci.h>
 #include <linux/pci_liveupdate.h>
+#include <linux/pm_runtime.h>
 #include <linux/prandom.h>
 #include <linux/ratelimit_types.h>
 #include <linux/slab.h>
@@ -387,6 +388,10 @@ static struct pci_dev *device_new(struct kunit *test)
 	device_initialize(&dev->dev);
 	/* Nobody asks what is not there. */
 	dev->error_state = pci_channel_io_perm_failure;
+	/* As one that was found, which nobody lets rest. */
+	pm_runtime_forbid(&dev->dev);
+	pm_runtime_set_active(&dev->dev);
+	pm_runtime_enable(&dev->dev);
 	return dev;
 }
 
