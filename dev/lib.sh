@@ -66,6 +66,13 @@ package_of() {
 	done | sort -u | paste -sd' '
 }
 
+# kernel_dir [CONFIG]: where the kernel of a configuration is built, lean if not said.
+kernel_dir() {
+	local name=${1:-lean}
+	[ "$name" = lean ] || name=-$name
+	echo "$BUILD/x86_64${name#lean}"
+}
+
 # need_space DIR GIGABYTES: stop unless so much is free where DIR will stand.
 need_space() {
 	local dir=$1 free

@@ -13,7 +13,7 @@
 . /guest/health.sh
 
 report=/tmp/report
-handlers=/lib/modules/luo_test_handlers.ko
+handlers=/lib/luo_test_handlers.ko
 debugfs=/sys/kernel/debug/liveupdate_test
 status=0
 

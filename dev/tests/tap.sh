@@ -2,8 +2,8 @@
 # Included by the suites written in bash.
 # shellcheck shell=bash
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-BUILD=$(realpath -m "${BUILD:-$ROOT/build}")
+# shellcheck source=dev/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 cd "$ROOT" || exit
 tests=0
 
@@ -34,7 +34,8 @@ subtest() {
 
 # no_warning [CONFIG]: the compiler had no warning when it built that kernel.
 no_warning() {
-	local log=$BUILD/x86_64${1:+-$1}/build.log
+	local log
+	log=$(kernel_dir "${1:-}")/build.log
 	[ -e "$log" ] && ! grep -E 'warning:' "$log"
 }
 
