@@ -7,7 +7,7 @@
 
 #include <linux/hugetlb.h>
 #include <linux/kho/abi/memfd.h>
-#include <linux/mm_types.h>
+#include <linux/mm.h>
 #include <linux/pfn.h>
 #include <linux/shmem_fs.h>
 #include <linux/types.h>
@@ -105,6 +105,30 @@ static inline pgoff_t memfd_end(u64 size)
 	return size ? ((size - 1) >> PAGE_SHIFT) + 1 : 0;
 }
 
+static inline bool memfd_record_ok(const struct memfd_ser *ser,
+				   const struct memfd_folio_ser *record,
+				   unsigned int order)
+{
+	const u64 known = MEMFD_FOLIO_PFN_MASK | MEMFD_FOLIO_DIRTY |
+			  MEMFD_FOLIO_UPTODATE;
+
+	return !(record->pfn_flags & ~known) &&
+	       record->index < memfd_end(ser->size) &&
+	       IS_ALIGNED(record->index, 1UL << order);
+}
+
+/* Make a folio that nobody else has what the record says. */
+static inline void memfd_restore_state(struct folio *folio,
+				       const struct memfd_folio_ser *record)
+{
+	folio->index = record->index;
+	/* What fallocate() made and nobody wrote is cleared on first use. */
+	if (record->pfn_flags & MEMFD_FOLIO_UPTODATE)
+		__folio_mark_uptodate(folio);
+	/* A clean folio would be dropped under pressure: there is no backing. */
+	folio_set_dirty(folio);
+}
+
 /* memfd_luo.c */
 unsigned long memfd_luo_get_id(struct file *file);
 int memfd_preserve(struct liveupdate_file_op_args *args);
@@ -168,10 +192,6 @@ void memfd_thaw_holes(struct address_space *mapping);
 /* memfd_luo_retrieve.c */
 int memfd_check_header(struct memfd_ser *ser,
 		       const struct liveupdate_file_op_args *args);
-void memfd_restore_state(struct folio *folio,
-			 const struct memfd_folio_ser *record);
-bool memfd_record_ok(const struct memfd_ser *ser,
-		     const struct memfd_folio_ser *record, unsigned int order);
 struct file *memfd_make(struct memfd_ser *ser, unsigned int flags);
 void memfd_apply_seals(struct file *file, u32 seals);
 int memfd_luo_retrieve(struct liveupdate_file_op_args *args);

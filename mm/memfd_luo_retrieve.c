@@ -62,17 +62,6 @@ int memfd_check_header(struct memfd_ser *ser,
 	return 0;
 }
 
-bool memfd_record_ok(const struct memfd_ser *ser,
-		     const struct memfd_folio_ser *record, unsigned int order)
-{
-	const u64 known = MEMFD_FOLIO_PFN_MASK | MEMFD_FOLIO_DIRTY |
-			  MEMFD_FOLIO_UPTODATE;
-
-	return !(record->pfn_flags & ~known) &&
-	       record->index < memfd_end(ser->size) &&
-	       IS_ALIGNED(record->index, 1UL << order);
-}
-
 /* Addresses of the folios; records without one are left out of @used, too. */
 static unsigned int memfd_used_records(const struct memfd_folio_ser *records,
 				       unsigned int nr, phys_addr_t *phys,
@@ -167,22 +156,6 @@ static int memfd_visit_discard(struct memfd_walk *walk,
 			folio_put(folio);
 	}
 	return 0;
-}
-
-/**
- * memfd_restore_state - Make a folio what the record says.
- * @folio:  Folio that nobody else has.
- * @record: Its record.
- */
-void memfd_restore_state(struct folio *folio,
-			 const struct memfd_folio_ser *record)
-{
-	folio->index = record->index;
-	/* What fallocate() made and nobody wrote is cleared on first use. */
-	if (record->pfn_flags & MEMFD_FOLIO_UPTODATE)
-		__folio_mark_uptodate(folio);
-	/* A clean folio would be dropped under pressure: there is no backing. */
-	folio_set_dirty(folio);
 }
 
 /*

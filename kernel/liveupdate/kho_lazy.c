@@ -44,18 +44,17 @@ EXPORT_SYMBOL_GPL(__kho_block_is_lazy);
 static void kho_lazy_mark(const struct kho_radix *tree, unsigned long pfn,
 			  unsigned int order)
 {
-	u64 key = kho_radix_key(pfn, order);
+	const u64 key = kho_radix_key(pfn, order);
 	const unsigned long *leaf = kho_radix_leaf(tree, key);
-	unsigned long bit = key & (KHO_RADIX_LEAF_BITS - 1), end = bit + 1;
-	const u64 first = key - bit;
+	const unsigned long nr = order < pageblock_order ? pageblock_nr_pages >> order : 1;
+	unsigned long done, step, set, bit;
 
-	if (order < pageblock_order)
-		end = bit + (pageblock_nr_pages >> order);
-
-	if (leaf)
-		for_each_set_bit_from(bit, leaf, end)
-			kho_mark_block(pfn_to_page(kho_radix_key_pfn(first + bit)),
-				       order);
+	for (done = 0; leaf && done < nr; done += step) {
+		step = min(nr - done, BITS_PER_LONG);
+		set = bitmap_read(leaf, (key & (KHO_RADIX_LEAF_BITS - 1)) + done, step);
+		for_each_set_bit(bit, &set, BITS_PER_LONG)
+			kho_mark_block(pfn_to_page(pfn + ((done + bit) << order)), order);
+	}
 }
 
 static void kho_lazy_set_up(const struct kho_radix *tree, unsigned long pfn)

@@ -59,8 +59,6 @@ void kho_radix_clear(struct kho_radix *tree, unsigned long pfn,
 		     unsigned int order);
 int kho_radix_set_near(struct kho_radix *tree, struct kho_radix_finger *finger,
 		       unsigned long pfn, unsigned int order);
-void kho_radix_clear_near(struct kho_radix *tree, struct kho_radix_finger *finger,
-			  unsigned long pfn, unsigned int order);
 bool kho_radix_test(const struct kho_radix *tree, unsigned long pfn,
 		    unsigned int order);
 unsigned long *kho_radix_leaf(const struct kho_radix *tree, u64 key);
@@ -92,6 +90,34 @@ static inline unsigned int kho_radix_shift(unsigned int level)
 static inline u64 kho_radix_span(unsigned int level)
 {
 	return BIT_ULL(kho_radix_shift(level + 1));
+}
+
+static inline bool kho_radix_is_near(const struct kho_radix_finger *finger, u64 key)
+{
+	return finger->leaf && finger->key == key >> KHO_RADIX_LEAF_SHIFT;
+}
+
+/**
+ * kho_radix_clear_near - kho_radix_clear() for many blocks
+ * @tree: the tree
+ * @finger: kept by the caller from block to block, zeroed at first
+ * @pfn: first page of the block
+ * @order: log2 of its size in pages
+ *
+ * Context: Any. Needs no lock.
+ */
+static __always_inline void kho_radix_clear_near(struct kho_radix *tree,
+						 struct kho_radix_finger *finger,
+						 unsigned long pfn, unsigned int order)
+{
+	u64 key = kho_radix_key(pfn, order);
+
+	if (!kho_radix_is_near(finger, key)) {
+		finger->key = key >> KHO_RADIX_LEAF_SHIFT;
+		finger->leaf = kho_radix_leaf(tree, key);
+	}
+	if (finger->leaf)
+		clear_bit(key & (KHO_RADIX_LEAF_BITS - 1), finger->leaf);
 }
 
 #endif /* _KHO_RADIX_H */
