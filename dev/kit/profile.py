@@ -36,12 +36,12 @@ def options(plugin_file, program, out):
     return ["--qemu=-plugin", f"--qemu={plugin_file},out={out},mark={marks[0]:x}"]
 
 
-def counts(out, vmlinux, reported, phase):
+def counts(out, functions, reported, phase):
     """Instructions of each function in a phase; all that luo_bench reported tells which."""
     if phase not in reported:
-        raise Failure(f"this case has no phase {phase}: it has {', '.join(set(reported) & set(PHASES))}")
+        others = ", ".join(name for name in reported if name in PHASES)
+        raise Failure(f"this case has no phase {phase}: it has {others}")
     wanted, mark, found = reported.index(phase) + 1, 0, collections.Counter()
-    functions = symbols(vmlinux)
     addresses = [address for address, _ in functions]
     for line in out.read_text().splitlines():
         if line == "mark":
@@ -56,7 +56,7 @@ def counts(out, vmlinux, reported, phase):
 
 def table(small, large, units):
     """What each of so many more units costs, by function, the dearest first."""
-    costs = sorted((((large[name] - small[name]) / units, name) for name in large), reverse=True)
+    costs = sorted((((large[name] - small.get(name, 0)) / units, name) for name in large), reverse=True)
     lines = [f"{cost:8.1f}  {name}" for cost, name in costs if cost >= LEAST]
     rest = sum(cost for cost, _ in costs if cost < LEAST)
     return [*lines, f"{rest:8.1f}  all others", f"{sum(cost for cost, _ in costs):8.1f}  together"]

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of unittest as TAP."""
+
+import unittest
+
+
+class TapResult(unittest.TestResult):
+    """Prints each test as it ends."""
+
+    def _line(self, test, bad, text=""):
+        name = f"{type(test).__name__.lower()}: {test._testMethodName[5:].replace('_', ' ')}"
+        print(f"{bad}ok {self.testsRun} {name}", flush=True)
+        for line in text.splitlines():
+            print(f"# {line}")
+
+    def addSuccess(self, test):
+        self._line(test, "")
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._line(test, "not ", self._exc_info_to_string(err, test))
+
+    addError = addFailure
+
+
+def run_tests(module):
+    """Run all tests of a module; returns the exit code."""
+    suite = unittest.defaultTestLoader.loadTestsFromModule(module)
+    print(f"1..{suite.countTestCases()}", flush=True)
+    return 0 if suite.run(TapResult()).wasSuccessful() else 1
