@@ -5,11 +5,60 @@
  */
 
 #include <kunit/test.h>
+#include <linux/cleanup.h>
+#include <linux/file.h>
 #include <linux/io.h>
+#include <linux/list.h>
+#include <linux/liveupdate.h>
 #include <linux/mm.h>
 
 #include "../../kexec_handover_internal.h"
 #include "memfd_test.h"
+
+/* Whose files they are; only its name is asked for. */
+struct liveupdate_session memfd_test_session = { .name = "kunit" };
+
+const struct liveupdate_file_ops *memfd_ops(void)
+{
+	struct liveupdate_file_handler *fh;
+
+	guard(rwsem_read)(&luo_get()->handlers_lock);
+	list_for_each_entry(fh, &luo_get()->handlers, node) {
+		if (!strcmp(fh->compatible, MEMFD_LUO_FORMAT))
+			return fh->ops;
+	}
+	return NULL;
+}
+
+int memfd_test_init(struct kunit *test)
+{
+	if (!liveupdate_enabled())
+		kunit_skip(test, "needs kho=on liveupdate=on");
+	if (!memfd_ops())
+		kunit_skip(test, "needs LIVEUPDATE_MEMFD");
+	return luo_test_init(test);
+}
+
+void memfd_test_exit(struct kunit *test)
+{
+	if (test->priv)
+		luo_test_exit(test);
+}
+
+struct liveupdate_file_op_args memfd_args_at(u64 data)
+{
+	return (struct liveupdate_file_op_args) {
+		.session = &memfd_test_session,
+		.token = MEMFD_TEST_TOKEN,
+		.serialized_data = data,
+	};
+}
+
+void memfd_put_file(struct file *file)
+{
+	fput(file);
+	flush_delayed_fput();
+}
 
 static void block_free(void *block)
 {
