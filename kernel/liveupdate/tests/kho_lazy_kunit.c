@@ -4,13 +4,15 @@
 #include <kunit/test.h>
 #include <linux/bitmap.h>
 #include <linux/hardirq.h>
+#include <linux/kexec_handover.h>
 #include <linux/mm.h>
+#include <linux/pfn.h>
 
 #include "../../kexec_handover_internal.h"
 #include "../kho_lazy.h"
 #include "../kho_radix.h"
 
-/* A pageblock of which a block of one page is in the map. */
+/* A pageblock of which some blocks are in the map. */
 struct lazy_test {
 	struct kho_lazy lazy;
 	struct kho_radix tree;
@@ -20,10 +22,19 @@ struct lazy_test {
 
 #define BLOCK	5	/* in the pageblock */
 
+/* By the first page in it; their bits are in several words of the map. */
+static const struct {
+	unsigned int page;
+	unsigned int order;
+} blocks[] = {
+	{ BLOCK, 0 }, { 63, 0 }, { 64, 0 }, { 130, 0 }, { 200, 3 }, { 256, 7 }, { 511, 0 },
+};
+
 static int lazy_init(struct kunit *test)
 {
 	struct lazy_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
 	unsigned long block;
+	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	test->priv = t;
@@ -32,7 +43,9 @@ static int lazy_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, t->page);
 	split_page(t->page, pageblock_order);
 	t->pfn = page_to_pfn(t->page);
-	KUNIT_ASSERT_EQ(test, kho_radix_set(&t->tree, t->pfn + BLOCK, 0), 0);
+	for (i = 0; i < ARRAY_SIZE(blocks); i++)
+		KUNIT_ASSERT_EQ(test, kho_radix_set(&t->tree, t->pfn + blocks[i].page,
+						    blocks[i].order), 0);
 
 	block = t->pfn >> pageblock_order;
 	t->lazy.blocks = kunit_kcalloc(test, BITS_TO_LONGS(block + 1), sizeof(long),
@@ -72,6 +85,17 @@ static bool is_lazy(const struct lazy_test *t)
 	       !page_private(t->page + BLOCK);
 }
 
+/* Of the block that begins at a page of the pageblock, or -ENOENT. */
+static int order_at(unsigned long page)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(blocks); i++)
+		if (blocks[i].page == page)
+			return blocks[i].order;
+	return -ENOENT;
+}
+
 static void page_that_is_touched_sets_up_its_pageblock(struct kunit *test)
 {
 	struct lazy_test *t = test->priv;
@@ -82,7 +106,7 @@ static void page_that_is_touched_sets_up_its_pageblock(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_set_up(t));
 	for (i = 0; i < pageblock_nr_pages; i++) {
 		KUNIT_EXPECT_EQ(test, page_count(t->page + i), 1);
-		KUNIT_EXPECT_EQ(test, !!page_private(t->page + i), i == BLOCK);
+		KUNIT_EXPECT_EQ(test, kho_block_order(PFN_PHYS(t->pfn + i)), order_at(i));
 	}
 }
 
