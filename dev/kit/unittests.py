@@ -7,14 +7,18 @@ import unittest
 class TapResult(unittest.TestResult):
     """Prints each test as it ends."""
 
-    def _line(self, test, bad, text=""):
+    def _line(self, test, bad, text="", directive=""):
         name = f"{type(test).__name__.lower()}: {test._testMethodName[5:].replace('_', ' ')}"
-        print(f"{bad}ok {self.testsRun} {name}", flush=True)
+        print(f"{bad}ok {self.testsRun} {name}{directive}", flush=True)
         for line in text.splitlines():
             print(f"# {line}")
 
     def addSuccess(self, test):
         self._line(test, "")
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._line(test, "", directive=f" # SKIP {reason}")
 
     def addFailure(self, test, err):
         super().addFailure(test, err)
