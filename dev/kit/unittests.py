@@ -1,7 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Tests of unittest as TAP."""
+"""What suites written with unittest share: a scratch directory, and their results as TAP."""
 
+import os
+import shutil
+import subprocess
+import tempfile
 import unittest
+from pathlib import Path
+
+
+class Scratch(unittest.TestCase):
+    """A test with a directory of its own, removed afterwards."""
+
+    def setUp(self):
+        self.top = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.top)
+        self.env = {**os.environ, "BUILD": str(self.top / "build"), "XDG_CACHE_HOME": str(self.top / "cache"),
+                    "PYTHONDONTWRITEBYTECODE": "1", "LINUX": "", "AGAIN": "", "CONFIG": "", "T": "", "WITHIN": ""}
+
+    def call(self, *command, **env):
+        done = subprocess.run(command, env={**self.env, **env}, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        return done.returncode, done.stdout
 
 
 class TapResult(unittest.TestResult):
