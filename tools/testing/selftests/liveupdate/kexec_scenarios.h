@@ -69,6 +69,9 @@ extern const char *module_path;
  */
 int outgoing(const struct scenario *s);
 int incoming(const struct scenario *s);
+/* A filled memfd that only the session has, and whether one came in whole; -errno. */
+int preserve_filled(int session, off_t size, __u64 seed, __u64 token);
+int check_filled(int session, off_t size, __u64 seed, __u64 token);
 
 /* This kernel knows our commands. */
 bool kernel_is_ours(void);

@@ -80,6 +80,30 @@ int incoming(const struct scenario *s)
 	return luo_retrieve(dev, s->name);
 }
 
+int preserve_filled(int session, off_t size, __u64 seed, __u64 token)
+{
+	int fd = luo_filled_memfd(size, seed);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = luo_preserve(session, fd, token);
+	close(fd);
+	return err;
+}
+
+int check_filled(int session, off_t size, __u64 seed, __u64 token)
+{
+	int fd = luo_retrieve_fd(session, token);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = luo_size(fd) == size ? luo_verify(fd, 0, size, seed) : -ERANGE;
+	close(fd);
+	return err;
+}
+
 /* Processes that a scenario starts can't go on with the next one. */
 static void __noreturn give_up(void)
 {
