@@ -60,14 +60,9 @@ static void kho_lazy_mark(const struct kho_radix *tree, unsigned long pfn,
 static void kho_lazy_set_up(const struct kho_radix *tree, unsigned long pfn)
 {
 	struct page *page = pfn_to_page(pfn);
-	const int nid = page_to_nid(page);
-	const enum zone_type zone = page_zonenum(page);
-	unsigned long i;
 	unsigned int order;
 
-	for (i = 0; i < pageblock_nr_pages; i++)
-		__init_single_page(page + i, pfn + i, zone, nid);
-
+	__init_pages(page, pfn, pageblock_nr_pages, page_zonenum(page), page_to_nid(page));
 	for (order = 0; order <= KHO_RADIX_MAX_ORDER; order++)
 		if (IS_ALIGNED(pfn, 1UL << order) || order < pageblock_order)
 			kho_lazy_mark(tree, pfn, order);
