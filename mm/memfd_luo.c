@@ -76,6 +76,20 @@ static int memfd_save_header(struct memfd_luo *m)
 	return strscpy(ext->name, memfd_name(m->file)) < 0 ? -ENAMETOOLONG : 0;
 }
 
+/* All that is there, and in what state the rest came. */
+static int memfd_save_folios(struct memfd_luo *m)
+{
+	struct memfd_demand *d = memfd_demand_of(m->file);
+	int err;
+
+	if (!d)
+		return memfd_take_range(m, false, 0, ULONG_MAX);
+
+	err = memfd_demand_preserve(m, d);
+	memfd_demand_put(d);
+	return err;
+}
+
 static int memfd_save(struct memfd_luo *m)
 {
 	int err;
@@ -89,9 +103,9 @@ static int memfd_save(struct memfd_luo *m)
 	if (!err)
 		err = memfd_save_header(m);
 	if (!err)
-		err = memfd_take_all(m, false);
+		err = memfd_save_folios(m);
 	if (!err && memfd_has_tags(m->file->f_mapping))
-		err = memfd_take_all(m, true);
+		err = memfd_take_range(m, true, 0, ULONG_MAX);
 	if (err) {
 		memfd_forget(m);
 		memfd_let_go(m);
@@ -157,6 +171,20 @@ void memfd_luo_unpreserve(struct liveupdate_file_op_args *args)
 	kfree(m);
 }
 
+/* Something of what is handed on turned out to be damaged when it was missed. */
+static int memfd_check_lost(struct memfd_luo *m)
+{
+	struct memfd_demand *d = memfd_demand_of(m->file);
+	bool lossy;
+
+	if (!d)
+		return 0;
+
+	lossy = memfd_demand_is_lossy(d);
+	memfd_demand_put(d);
+	return lossy ? -EIO : 0;
+}
+
 int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 {
 	struct memfd_luo *m = args->private_data;
@@ -166,9 +194,9 @@ int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 
 	memfd_save_late(m);
 	filled = memfd_freeze_holes(mapping);
-	err = memfd_check_poison(m);
+	err = memfd_check_lost(m) ?: memfd_check_poison(m);
 	if (!err && filled) {
-		err = memfd_take_all(m, true);
+		err = memfd_take_range(m, true, 0, ULONG_MAX);
 		args->preserved_bytes = m->pages << PAGE_SHIFT;
 		memfd_index_end(m);
 	}

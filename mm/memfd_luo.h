@@ -13,9 +13,14 @@
 #include <linux/types.h>
 #include <uapi/linux/magic.h>
 
+/* In a page. */
+#define RECORDS_PER_PAGE	(PAGE_SIZE / sizeof(struct memfd_folio_ser))
+
 struct address_space;
 struct file;
 struct liveupdate_file_op_args;
+struct memfd_demand;
+struct memfd_stash;
 struct shmem_adoption;
 struct user_struct;
 
@@ -38,6 +43,8 @@ struct memfd_luo {
 	/* The pages being filled. */
 	struct kho_vmalloc_chunk *chunk;
 	struct memfd_folio_ser *records;
+	/* Those that had to make room for a page of the previous kernel's. */
+	struct memfd_stash *stash;
 
 	/* Of the index: pages of sorted records, and what may be the next of them. */
 	u64 sorted;
@@ -140,6 +147,8 @@ void memfd_luo_unfreeze(struct liveupdate_file_op_args *args);
 void *memfd_page_alloc(void);
 int memfd_record_all(struct memfd_luo *m, struct folio **folios,
 		     unsigned int nr);
+int memfd_record_unit(struct memfd_luo *m, u64 phys, u64 sum, u64 first, u64 end);
+int memfd_record_rest(struct memfd_luo *m);
 int memfd_limit(struct memfd_luo *m);
 void memfd_forget(struct memfd_luo *m);
 void memfd_index_end(struct memfd_luo *m);
@@ -185,7 +194,7 @@ int memfd_hold(struct memfd_luo *m);
 void memfd_let_go(struct memfd_luo *m);
 int memfd_check_poison(struct memfd_luo *m);
 bool memfd_has_tags(struct address_space *mapping);
-int memfd_take_all(struct memfd_luo *m, bool tagged);
+int memfd_take_range(struct memfd_luo *m, bool tagged, pgoff_t first, pgoff_t end);
 bool memfd_freeze_holes(struct address_space *mapping);
 void memfd_thaw_holes(struct address_space *mapping);
 
@@ -197,16 +206,50 @@ void memfd_apply_seals(struct file *file, u32 seals);
 int memfd_luo_retrieve(struct liveupdate_file_op_args *args);
 void memfd_luo_finish(struct liveupdate_file_op_args *args);
 
-/* memfd_luo_demand.c */
-struct memfd_demand;
+/* memfd_luo_demand.c, memfd_luo_again.c */
 #ifdef CONFIG_LIVEUPDATE_MEMFD_ON_DEMAND
 extern bool memfd_demand_only;
 struct memfd_demand *memfd_demand_new(struct memfd_ser *ser);
 void memfd_demand_free(struct memfd_demand *d);
 int memfd_demand_retrieve(struct memfd_demand *d, struct file *file, u64 phys);
 u64 memfd_demand_waiting(struct file *file);
+struct memfd_demand *memfd_demand_get(struct inode *inode);
+void memfd_demand_put(struct memfd_demand *d);
+int memfd_demand_preserve(struct memfd_luo *m, struct memfd_demand *d);
+bool memfd_demand_take_back(struct memfd_demand *d, u64 phys, u64 first);
+int memfd_demand_poisoned(struct memfd_demand *d, u64 phys, u64 first);
+bool memfd_demand_is_lossy(struct memfd_demand *d);
 #else
 #define memfd_demand_waiting	NULL
+
+static inline struct memfd_demand *memfd_demand_get(struct inode *inode)
+{
+	return NULL;
+}
+
+static inline void memfd_demand_put(struct memfd_demand *d)
+{
+}
+
+static inline int memfd_demand_preserve(struct memfd_luo *m, struct memfd_demand *d)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline bool memfd_demand_take_back(struct memfd_demand *d, u64 phys, u64 first)
+{
+	return false;
+}
+
+static inline int memfd_demand_poisoned(struct memfd_demand *d, u64 phys, u64 first)
+{
+	return -ENOENT;
+}
+
+static inline bool memfd_demand_is_lossy(struct memfd_demand *d)
+{
+	return false;
+}
 
 static inline struct memfd_demand *memfd_demand_new(struct memfd_ser *ser)
 {
@@ -223,5 +266,12 @@ static inline int memfd_demand_retrieve(struct memfd_demand *d, struct file *fil
 	return -EOPNOTSUPP;
 }
 #endif
+
+/* What a file has that is not in it yet, or NULL: to put it is the caller's. */
+static inline struct memfd_demand *memfd_demand_of(struct file *file)
+{
+	return READ_ONCE(*memfd_seals(file_inode(file))) & SHMEM_SEAL_DEMAND ?
+	       memfd_demand_get(file_inode(file)) : NULL;
+}
 
 #endif /* _MM_MEMFD_LUO_H */

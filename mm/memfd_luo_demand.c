@@ -48,12 +48,7 @@
 #include <linux/workqueue.h>
 
 #include "internal.h"
-#include "memfd_luo.h"
-
-#define RECORDS_PER_PAGE	(PAGE_SIZE / sizeof(struct memfd_folio_ser))
-
-/* More would wait for the lock of i_pages most of the time. */
-#define MAX_WORKERS		8
+#include "memfd_luo_demand.h"
 
 /*
  * Who has the file goes first, as does RETRIEVE_FD itself; but who waits for what a
@@ -61,48 +56,6 @@
  */
 #define WORKER_NICE		10
 #define WORKER_DELAY		(HZ / 50)
-
-enum memfd_unit_state { UNIT_WAITS, UNIT_BUSY, UNIT_DONE, UNIT_LOST };
-
-/* A page of records. */
-struct memfd_unit {
-	u64 phys;
-	u64 sum;
-	pgoff_t first;
-	atomic_t state;
-};
-
-struct memfd_worker {
-	struct delayed_work work;
-	struct memfd_demand *demand;
-};
-
-/* A file whose folios are not all there. */
-struct memfd_demand {
-	struct inode *inode;
-	struct mem_cgroup *memcg;
-	struct memfd_ser ser;
-	char name[MEMFD_EXT_NAME_LENGTH];
-	/* Who may look at it: the mapping, workers, and who misses a folio. */
-	refcount_t users;
-	/* Pages that are paid for and not there. */
-	atomic_long_t pages;
-	/* Units neither done nor lost, and those lost. */
-	atomic_t left, lost;
-	/* The next that a worker looks at. */
-	atomic_t next;
-	/* No worker is to go on. */
-	bool stop;
-	/* None is left, and the file is whole or will never be. */
-	bool ended;
-	/* Of memfd_demands. */
-	struct list_head node;
-	struct memfd_worker workers[MAX_WORKERS];
-
-	/* The first @nr_sorted go up by index; the others are done from the start. */
-	unsigned int nr, nr_sorted;
-	struct memfd_unit units[] __counted_by(nr);
-};
 
 static LIST_HEAD(memfd_demands);
 static DEFINE_MUTEX(memfd_demands_lock);
@@ -119,157 +72,16 @@ bool memfd_demand_only;
 module_param_named(only, memfd_demand_only, bool, 0644);
 MODULE_PARM_DESC(only, "take nothing in that nobody asks for");
 
-/* ---- the index ---- */
-
-/* What vouches for the index, and for all that it says. */
-struct memfd_index_sums {
-	u64 all;
-	u64 index;
-};
-
-static int memfd_read_index_page(struct memfd_demand *d, unsigned int done,
-				 const struct memfd_index_ser *index,
-				 struct memfd_index_sums *sums)
-{
-	unsigned int i, nr = min(d->nr - done, MEMFD_INDEX_PAGES);
-
-	if (index->end || !!index->next != (done + nr < d->nr))
-		return -EBADMSG;
-
-	for (i = 0; i < nr; i++) {
-		struct memfd_unit *unit = &d->units[done + i];
-
-		if (kho_block_order(index->phys[i]))
-			return -EBADMSG;
-		unit->phys = index->phys[i];
-		unit->sum = index->sum[i];
-		unit->first = index->first[i];
-		sums->all += memfd_sum(unit->phys, 0) + unit->sum;
-		sums->index += memfd_sum(unit->first, unit->sum);
-	}
-	return 0;
-}
-
-static bool memfd_read_index(struct memfd_demand *d, const struct memfd_ext_ser *ext)
-{
-	struct memfd_index_sums sums = { .index = memfd_sum(ext->sorted, ext->pages) };
-	u64 phys = d->ser.folios.first;
-	struct memfd_index_ser *index;
-	unsigned int i;
-
-	for (i = 0; i < d->nr; i += MEMFD_INDEX_PAGES) {
-		index = kho_peek(phys, PAGE_SIZE);
-		if (!index || kho_block_order(phys) ||
-		    memfd_read_index_page(d, i, index, &sums))
-			return false;
-		sums.all += memfd_sum(phys, 0);
-		phys = index->next;
-		cond_resched();
-	}
-	if (sums.all != ext->sum || sums.index != ext->index_sum)
-		return false;
-
-	for (i = 1; i < d->nr_sorted; i++) {
-		if (d->units[i].first <= d->units[i - 1].first)
-			return false;
-	}
-	return true;
-}
-
-static unsigned int memfd_unit_records(const struct memfd_demand *d, unsigned int i)
-{
-	return min(d->ser.nr_folios - (u64)i * RECORDS_PER_PAGE, RECORDS_PER_PAGE);
-}
-
-/* The unit that would have the record of @index, or d->nr_sorted. */
-static unsigned int memfd_unit_at(const struct memfd_demand *d, pgoff_t index)
-{
-	unsigned int low = 0, high = d->nr_sorted;
-
-	while (low < high) {
-		unsigned int mid = low + (high - low) / 2;
-
-		if (d->units[mid].first <= index)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low ? low - 1 : d->nr_sorted;
-}
-
-/* ---- checking ---- */
-
-/* What is found while the records of a unit are gone through. */
-struct memfd_unit_check {
-	bool sorted;
-	/* What the next record may begin with. */
-	pgoff_t next;
-	u64 sum;
-	u64 pages;
-};
-
-static bool memfd_check_records(const struct memfd_demand *d,
-				const struct memfd_folio_ser *records,
-				unsigned int nr, struct memfd_unit_check *check)
-{
-	phys_addr_t phys[PAGEVEC_SIZE];
-	u8 orders[PAGEVEC_SIZE];
-	unsigned int i;
-
-	memfd_record_addresses(records, nr, phys);
-	if (kho_block_orders(phys, nr, orders) < nr)
-		return false;
-
-	for (i = 0; i < nr; i++) {
-		if (orders[i] > MAX_PAGECACHE_ORDER ||
-		    !memfd_record_ok(&d->ser, &records[i], orders[i]) ||
-		    (check->sorted && records[i].index < check->next))
-			return false;
-		check->next = records[i].index + (1UL << orders[i]);
-		check->pages += 1UL << orders[i];
-		check->sum += memfd_sum(records[i].pfn_flags, records[i].index);
-	}
-	return true;
-}
-
-/*
- * The records of a unit, which nobody has restored yet, if they are those that were
- * written and all their folios wait; else NULL.
- */
-static struct memfd_folio_ser *memfd_unit_peek(const struct memfd_demand *d,
-					       unsigned int i, u64 *pages)
-{
-	const struct memfd_unit *unit = &d->units[i];
-	struct memfd_folio_ser *records = kho_peek(unit->phys, PAGE_SIZE);
-	unsigned int done, step, nr = memfd_unit_records(d, i);
-	struct memfd_unit_check check = { .sorted = i < d->nr_sorted };
-
-	if (!records || records->index != unit->first)
-		return NULL;
-
-	for (done = 0; done < nr; done += step) {
-		step = min(nr - done, PAGEVEC_SIZE);
-		if (!memfd_check_records(d, records + done, step, &check))
-			return NULL;
-	}
-	if (check.sum != unit->sum ||
-	    (i + 1 < d->nr_sorted && check.next > d->units[i + 1].first))
-		return NULL;
-
-	*pages = check.pages;
-	return records;
-}
-
 /* ---- units ---- */
 
-static bool memfd_unit_own(struct memfd_unit *unit)
+bool memfd_unit_own(struct memfd_unit *unit)
 {
 	int state = UNIT_WAITS;
 
 	return atomic_try_cmpxchg_acquire(&unit->state, &state, UNIT_BUSY);
 }
 
-static void memfd_unit_let_go(struct memfd_unit *unit, enum memfd_unit_state state)
+void memfd_unit_let_go(struct memfd_unit *unit, enum memfd_unit_state state)
 {
 	atomic_set_release(&unit->state, state);
 	smp_mb(); /* pairs with prepare_to_wait() in wait_var_event() */
@@ -277,7 +89,7 @@ static void memfd_unit_let_go(struct memfd_unit *unit, enum memfd_unit_state sta
 }
 
 /* Wait until nobody owns the unit; returns its state then. */
-static enum memfd_unit_state memfd_unit_wait(struct memfd_unit *unit)
+enum memfd_unit_state memfd_unit_wait(struct memfd_unit *unit)
 {
 	enum memfd_unit_state state;
 
@@ -286,102 +98,13 @@ static enum memfd_unit_state memfd_unit_wait(struct memfd_unit *unit)
 	return state;
 }
 
-/* A page that was lost to a memory error while it waited. */
-static void memfd_restore_poison(struct folio *folio)
-{
-	long i, nr = folio_nr_pages(folio);
-
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) || nr == 1 ||
-	    !atomic_long_read(&num_poisoned_pages))
-		return;
-
-	for (i = 0; i < nr; i++) {
-		if (PageHWPoison(folio_page(folio, i)))
-			folio_set_has_hwpoisoned(folio);
-	}
-}
-
-/* Returns how many of the folios of records could be restored. */
-static unsigned int memfd_restore_records(const struct memfd_folio_ser *records,
-					  unsigned int nr, struct folio_batch *fbatch)
-{
-	phys_addr_t phys[PAGEVEC_SIZE];
-	unsigned int i;
-
-	memfd_record_addresses(records, nr, phys);
-
-	folio_batch_init(fbatch);
-	fbatch->nr = kho_restore_folios(phys, nr, fbatch->folios);
-	for (i = 0; i < folio_batch_count(fbatch); i++)
-		memfd_restore_state(fbatch->folios[i], &records[i]);
-	return fbatch->nr;
-}
-
-/* Without @adoption the folios are freed. */
-static bool memfd_use_records(struct shmem_adoption *adoption,
-			      const struct memfd_folio_ser *records, unsigned int nr)
-{
-	unsigned int done, step, i;
-	struct folio_batch fbatch;
-	bool good = true;
-
-	for (done = 0; done < nr; done += step) {
-		step = min(nr - done, PAGEVEC_SIZE);
-		if (memfd_restore_records(records + done, step, &fbatch) < step)
-			good = false;
-		for (i = 0; i < folio_batch_count(&fbatch); i++) {
-			memfd_restore_poison(fbatch.folios[i]);
-			if (!adoption)
-				folio_put(fbatch.folios[i]);
-		}
-		if (adoption && i && shmem_adopt_folios(adoption, &fbatch))
-			good = false;
-	}
-	return good;
-}
-
-static bool memfd_demand_take_pages(struct memfd_demand *d, u64 pages)
-{
-	long left = atomic_long_read(&d->pages);
-
-	do {
-		if (left < (long)pages)
-			return false;
-	} while (!atomic_long_try_cmpxchg(&d->pages, &left, left - pages));
-	return true;
-}
-
-/* Of the owner: make a unit part of the file, or free its memory. */
-static bool memfd_unit_use(struct memfd_demand *d, unsigned int i, bool adopt)
-{
-	struct shmem_adoption adoption = {
-		.inode = d->inode,
-		.memcg = d->memcg,
-		.in_use = true,
-	};
-	struct memfd_folio_ser *records;
-	struct folio *folio;
-	u64 pages;
-	bool good;
-
-	records = memfd_unit_peek(d, i, &pages);
-	if (!records || !memfd_demand_take_pages(d, pages))
-		return false;
-
-	adoption.pages = pages;
-	folio = kho_restore_folio_of(d->units[i].phys, 0);
-	good = folio && memfd_use_records(adopt ? &adoption : NULL, records,
-					  memfd_unit_records(d, i));
-	if (folio)
-		folio_put(folio);
-	/* What is paid for and was not taken in is given back in the end. */
-	atomic_long_add(adoption.pages, &d->pages);
-	return good;
-}
-
 /* ---- files ---- */
 
-static void memfd_demand_put(struct memfd_demand *d)
+/**
+ * memfd_demand_put - End memfd_demand_get().
+ * @d: Its result, not NULL.
+ */
+void memfd_demand_put(struct memfd_demand *d)
 {
 	if (refcount_dec_and_test(&d->users))
 		kvfree(d);
@@ -396,8 +119,13 @@ void memfd_demand_free(struct memfd_demand *d)
 	kvfree(d);
 }
 
-/* With a reference, or NULL if the file is whole by now. */
-static struct memfd_demand *memfd_demand_get(struct inode *inode)
+/**
+ * memfd_demand_get - Find what a file has and what is not in it yet.
+ * @inode: File of shmem.
+ *
+ * Return: with a reference for memfd_demand_put(), or NULL if the file is whole.
+ */
+struct memfd_demand *memfd_demand_get(struct inode *inode)
 {
 	struct address_space *mapping = inode->i_mapping;
 	struct memfd_demand *d;
@@ -439,6 +167,15 @@ static void memfd_demand_detach(struct memfd_demand *d)
 	memfd_demand_put(d);
 }
 
+/* To look for what is nobody's takes long, and who missed a folio must not wait for it. */
+static void memfd_demand_release(struct work_struct *work)
+{
+	struct memfd_demand *d = container_of(work, struct memfd_demand, release);
+
+	kho_release_unclaimed();
+	memfd_demand_put(d);
+}
+
 /* No unit is left. The caller has a reference. */
 static void memfd_demand_end(struct memfd_demand *d)
 {
@@ -449,6 +186,8 @@ static void memfd_demand_end(struct memfd_demand *d)
 	};
 
 	shmem_adopt_end(&adoption);
+	refcount_inc(&d->users);
+	queue_work(memfd_demand_wq, &d->release);
 	if (!atomic_read(&d->lost))
 		memfd_demand_detach(d);
 	/* pairs with memfd_demand_all(): what is lost is known by then */
@@ -464,7 +203,7 @@ static void memfd_demand_end(struct memfd_demand *d)
  * Nodes of the page cache are charged to who misses a folio, and not if it is a worker:
  * nobody has asked for it, and the limit would be enforced on who has the file.
  */
-static void memfd_unit_finish(struct memfd_demand *d, unsigned int i, bool adopt)
+void memfd_unit_finish(struct memfd_demand *d, unsigned int i, bool adopt)
 {
 	struct memfd_unit *unit = &d->units[i];
 	unsigned int flags = memalloc_noio_save();
@@ -569,9 +308,11 @@ struct memfd_demand *memfd_demand_new(struct memfd_ser *ser)
 	d->ser = *ser;
 	strscpy(d->name, ext->name);
 	refcount_set(&d->users, 1);
+	d->all_pages = ext->pages;
 	atomic_long_set(&d->pages, ext->pages);
 	atomic_set(&d->left, nr);
 	INIT_LIST_HEAD(&d->node);
+	INIT_WORK(&d->release, memfd_demand_release);
 	if (!memfd_read_index(d, ext))
 		goto err_free;
 
@@ -648,6 +389,8 @@ int memfd_demand_retrieve(struct memfd_demand *d, struct file *file, u64 phys)
 	if (atomic_long_read(&d->pages) > d->ser.nr_folios)
 		mapping_set_large_folios(d->inode->i_mapping);
 
+	/* If it is preserved again before all is in it, what waits must not be forgotten. */
+	kho_hold_unclaimed();
 	refcount_inc(&d->users);
 	memfd_demand_attach(d);
 	memfd_demand_start(d);
@@ -747,7 +490,7 @@ void memfd_demand_evict(struct inode *inode)
 
 /* ---- the jump ---- */
 
-/* What waits is nobody's in the next kernel. */
+/* What waits and is not handed on is nobody's in the next kernel. */
 static void memfd_unit_forget(struct memfd_demand *d, unsigned int i)
 {
 	struct memfd_folio_ser *records;
@@ -773,13 +516,12 @@ static int memfd_demand_reboot(struct notifier_block *nb, unsigned long action,
 		return NOTIFY_DONE;
 
 	WRITE_ONCE(memfd_demand_jumps, true);
-	/* Else what nobody restored is handed on to nobody already. */
-	if (!kho_unclaimed_is_held())
-		return NOTIFY_DONE;
-
 	mutex_lock(&memfd_demands_lock);
 	list_for_each_entry(d, &memfd_demands, node) {
 		for (i = 0; i < d->nr; i++) {
+			/* It does not change any more: what is preserved is frozen. */
+			if (READ_ONCE(d->units[i].handed))
+				continue;
 			if (memfd_unit_own(&d->units[i])) {
 				memfd_unit_forget(d, i);
 				memfd_unit_let_go(&d->units[i], UNIT_WAITS);

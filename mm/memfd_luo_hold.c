@@ -91,7 +91,8 @@ int memfd_hold(struct memfd_luo *m)
 	unsigned int *seals = memfd_seals(inode);
 	int err;
 
-	if (READ_ONCE(*seals) & SHMEM_SEAL_DEMAND) {
+	/* What waits can't be moved, and what is handed on is pinned when it comes in. */
+	if (READ_ONCE(*seals) & SHMEM_SEAL_DEMAND && memfd_must_check_place()) {
 		err = memfd_demand_all(inode);
 		if (err)
 			return err < 0 ? err : -EIO;
@@ -594,20 +595,21 @@ static bool memfd_next_batch(struct address_space *mapping,
 }
 
 /*
- * Pin and record all folios, or all those that filled a hole since the file is
- * held. What fallocate() put beyond the size holds no data and is left out.
+ * Pin and record all folios from @first up to @end, or all those that filled a hole
+ * since the file is held. What fallocate() put beyond the size holds no data and is
+ * left out.
  */
-int memfd_take_all(struct memfd_luo *m, bool tagged)
+int memfd_take_range(struct memfd_luo *m, bool tagged, pgoff_t first, pgoff_t end)
 {
 	struct inode *inode = file_inode(m->file);
-	pgoff_t indices[PAGEVEC_SIZE], next = 0;
-	pgoff_t end = memfd_end(i_size_read(inode));
+	pgoff_t indices[PAGEVEC_SIZE];
 	struct folio_batch fbatch;
 	int err;
 
-	while (next < end && memfd_next_batch(inode->i_mapping, &fbatch, indices,
-					      tagged, &next, end - 1)) {
-		err = memfd_take_batch(m, &fbatch, indices, tagged, &next);
+	end = min(end, memfd_end(i_size_read(inode)));
+	while (first < end && memfd_next_batch(inode->i_mapping, &fbatch, indices,
+					       tagged, &first, end - 1)) {
+		err = memfd_take_batch(m, &fbatch, indices, tagged, &first);
 		if (err)
 			return err;
 		if (fatal_signal_pending(current))

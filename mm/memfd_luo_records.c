@@ -22,7 +22,14 @@
 
 #include "memfd_luo.h"
 
-#define RECORDS_PER_PAGE	(PAGE_SIZE / sizeof(struct memfd_folio_ser))
+/* Over a page of records that is not full, while it is put aside. */
+struct memfd_stash {
+	struct memfd_folio_ser records[RECORDS_PER_PAGE - 1];
+	struct memfd_stash *next;
+	unsigned long nr;
+};
+
+static_assert(sizeof(struct memfd_stash) == PAGE_SIZE);
 
 /* ---- RLIMIT_MEMLOCK ---- */
 
@@ -112,36 +119,52 @@ static unsigned int memfd_chunk_pages(const struct memfd_luo *m)
 	return memfd_has_index(m) ? MEMFD_INDEX_PAGES : KHO_VMALLOC_CHUNK_ENTRIES;
 }
 
-static int memfd_records_grow(struct memfd_luo *m)
+/* Add a page of records to the list. */
+static int memfd_list_add(struct memfd_luo *m, u64 phys)
 {
 	struct kho_vmalloc *area = &m->ser->folios;
 	unsigned int slot = area->total_pages % memfd_chunk_pages(m);
 	struct kho_vmalloc_chunk *chunk;
-	void *records;
 
 	if (area->total_pages == U32_MAX)
 		return -EFBIG;
 
-	records = memfd_page_alloc();
-	if (IS_ERR(records))
-		return PTR_ERR(records);
-
 	if (!slot) {
 		chunk = memfd_chunk_add(m);
-		if (IS_ERR(chunk)) {
-			kho_unpreserve_free(records);
+		if (IS_ERR(chunk))
 			return PTR_ERR(chunk);
-		}
 	}
 
-	m->records = records;
 	if (slot + 1 < KHO_VMALLOC_CHUNK_ENTRIES)
 		m->chunk->phys[slot + 1] = 0;
-	m->chunk->phys[slot] = virt_to_phys(records);
-	memfd_sum_add(m->ser, virt_to_phys(records), 0);
+	m->chunk->phys[slot] = phys;
+	memfd_sum_add(m->ser, phys, 0);
 	area->flags = KHO_VMALLOC_ALLOC;
 	area->total_pages++;
 	return 0;
+}
+
+static int memfd_records_grow(struct memfd_luo *m)
+{
+	void *records = memfd_page_alloc();
+	int err;
+
+	if (IS_ERR(records))
+		return PTR_ERR(records);
+
+	err = memfd_list_add(m, virt_to_phys(records));
+	if (err) {
+		kho_unpreserve_free(records);
+		return err;
+	}
+	m->records = records;
+	return 0;
+}
+
+/* Where the index has what it says of the last page of records. */
+static unsigned int memfd_index_slot(const struct memfd_luo *m)
+{
+	return (m->ser->folios.total_pages - 1) % MEMFD_INDEX_PAGES;
 }
 
 /* Note what was recorded last. */
@@ -149,7 +172,7 @@ static void memfd_index_add(struct memfd_luo *m, const struct memfd_folio_ser *r
 			    unsigned long nr_pages)
 {
 	struct memfd_index_ser *index = (void *)m->chunk;
-	unsigned int slot = (m->ser->folios.total_pages - 1) % MEMFD_INDEX_PAGES;
+	unsigned int slot = memfd_index_slot(m);
 
 	if (record == m->records) {
 		index->first[slot] = record->index;
@@ -190,23 +213,32 @@ void memfd_index_end(struct memfd_luo *m)
 	ext->version = MEMFD_EXT_VERSION_INDEX;
 }
 
+static void memfd_record(struct memfd_luo *m, struct memfd_folio_ser of,
+			 unsigned long nr_pages)
+{
+	struct memfd_folio_ser *record;
+
+	record = &m->records[m->ser->nr_folios++ % RECORDS_PER_PAGE];
+	*record = of;
+	memfd_sum_add(m->ser, of.pfn_flags, of.index);
+	if (memfd_has_index(m))
+		memfd_index_add(m, record, nr_pages);
+}
+
 /*
  * A folio may be written after it was recorded, through a mapping without any
  * sign of it in the folio. So each is recorded as dirty, else the next kernel
  * might drop it under pressure, and as uptodate, else it would be cleared.
  */
-static void memfd_record(struct memfd_luo *m, struct folio *folio)
+static void memfd_record_folio(struct memfd_luo *m, struct folio *folio)
 {
-	struct memfd_folio_ser *record;
+	struct memfd_folio_ser record = {
+		.pfn_flags = folio_pfn(folio) | MEMFD_FOLIO_DIRTY | MEMFD_FOLIO_UPTODATE,
+		.index = folio->index,
+	};
 
-	record = &m->records[m->ser->nr_folios++ % RECORDS_PER_PAGE];
-	record->pfn_flags = folio_pfn(folio) | MEMFD_FOLIO_DIRTY |
-			    MEMFD_FOLIO_UPTODATE;
-	record->index = folio->index;
-	memfd_sum_add(m->ser, record->pfn_flags, record->index);
+	memfd_record(m, record, folio_nr_pages(folio));
 	m->pages += folio_nr_pages(folio);
-	if (memfd_has_index(m))
-		memfd_index_add(m, record, folio_nr_pages(folio));
 }
 
 /*
@@ -255,10 +287,91 @@ int memfd_record_all(struct memfd_luo *m, struct folio **folios,
 		if (m->huge)
 			hugetlb_pool_record(folios + done, room, 1);
 		for (i = 0; i < room; i++)
-			memfd_record(m, folios[done++]);
+			memfd_record_folio(m, folios[done++]);
 	}
 	return done;
 }
+
+/* ---- a page of records that stays as it is ---- */
+
+/* Each page of records but the last is full: take the last one off the list. */
+static void memfd_put_aside(struct memfd_luo *m, unsigned int nr)
+{
+	struct memfd_index_ser *index = (void *)m->chunk;
+	unsigned int slot = memfd_index_slot(m);
+	struct memfd_stash *stash = (void *)m->records;
+
+	memfd_ext(m->ser)->sum -= memfd_sum(index->phys[slot], 0) + index->sum[slot];
+	m->ser->nr_folios -= nr;
+	stash->nr = nr;
+	stash->next = m->stash;
+	m->stash = stash;
+}
+
+/**
+ * memfd_record_unit - Record a full page of records of the previous kernel.
+ * @m:     Memfd that has an index.
+ * @phys:  The page, which is preserved, and so are its folios.
+ * @sum:   What its records add to the sum.
+ * @first: Index of the first of its folios.
+ * @end:   What comes behind its last.
+ *
+ * What was recorded before is of lower indices, and what comes next of others.
+ *
+ * Return: 0, or -ENOMEM or -EFBIG and nothing has changed.
+ */
+int memfd_record_unit(struct memfd_luo *m, u64 phys, u64 sum, u64 first, u64 end)
+{
+	unsigned int nr = m->ser->nr_folios % RECORDS_PER_PAGE, slot;
+	struct memfd_index_ser *index;
+	int err;
+
+	if (nr) {
+		memfd_put_aside(m, nr);
+		m->chunk->phys[memfd_index_slot(m)] = phys;
+		memfd_sum_add(m->ser, phys, 0);
+	} else {
+		err = memfd_list_add(m, phys);
+		if (err)
+			return err;
+	}
+
+	index = (void *)m->chunk;
+	slot = memfd_index_slot(m);
+	index->first[slot] = first;
+	index->sum[slot] = sum;
+	memfd_ext(m->ser)->sum += sum;
+	m->ser->nr_folios += RECORDS_PER_PAGE;
+	m->next_index = end;
+	return 0;
+}
+
+/**
+ * memfd_record_rest - Record behind all else what had to make room.
+ * @m: Memfd, all of whose units were recorded.
+ *
+ * Return: 0, or -ENOMEM or -EFBIG.
+ */
+int memfd_record_rest(struct memfd_luo *m)
+{
+	struct memfd_stash *stash;
+	int err;
+
+	while ((stash = m->stash)) {
+		for (; stash->nr; stash->nr--) {
+			err = memfd_records_room(m) ? 0 : memfd_records_grow(m);
+			if (err)
+				return err;
+			memfd_record(m, stash->records[stash->nr - 1], 1);
+		}
+		m->stash = stash->next;
+		kho_unpreserve_free(stash);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* ---- undo, and memory errors ---- */
 
 static void memfd_forget_page(struct memfd_luo *m, struct memfd_folio_ser *records,
 			      unsigned int nr)
@@ -278,24 +391,41 @@ static void memfd_forget_page(struct memfd_luo *m, struct memfd_folio_ser *recor
 	cond_resched();
 }
 
-/* Undo memfd_limit() and every memfd_record(). */
+static void memfd_forget_chunk(struct memfd_luo *m, struct memfd_demand *d,
+			       struct kho_vmalloc_chunk *chunk, u64 *left)
+{
+	const struct memfd_index_ser *index = (void *)chunk;
+	unsigned int i, nr;
+
+	for (i = 0; i < KHO_VMALLOC_CHUNK_ENTRIES && chunk->phys[i]; i++) {
+		nr = min(*left, RECORDS_PER_PAGE);
+		if (!d || !memfd_demand_take_back(d, index->phys[i], index->first[i]))
+			memfd_forget_page(m, phys_to_virt(chunk->phys[i]), nr);
+		*left -= nr;
+	}
+}
+
+/* Undo memfd_limit() and all that was recorded. */
 void memfd_forget(struct memfd_luo *m)
 {
+	struct memfd_demand *d = memfd_demand_of(m->file);
 	struct kho_vmalloc *area = &m->ser->folios;
 	struct kho_vmalloc_chunk *chunk;
 	u64 left = m->ser->nr_folios;
-	unsigned int i, nr;
+	struct memfd_stash *stash;
 
 	while (area->first) {
 		chunk = phys_to_virt(area->first);
-		for (i = 0; i < KHO_VMALLOC_CHUNK_ENTRIES && chunk->phys[i]; i++) {
-			nr = min(left, RECORDS_PER_PAGE);
-			memfd_forget_page(m, phys_to_virt(chunk->phys[i]), nr);
-			left -= nr;
-		}
+		memfd_forget_chunk(m, d, chunk, &left);
 		area->first = chunk->next;
 		kho_unpreserve_free(chunk);
 	}
+	while ((stash = m->stash)) {
+		m->stash = stash->next;
+		memfd_forget_page(m, stash->records, stash->nr);
+	}
+	if (d)
+		memfd_demand_put(d);
 	memfd_unlimit(m);
 }
 
@@ -314,23 +444,41 @@ static bool memfd_page_poisoned(const struct memfd_folio_ser *records,
 	return false;
 }
 
+static bool memfd_chunk_poisoned(struct memfd_demand *d,
+				 const struct kho_vmalloc_chunk *chunk, u64 *left)
+{
+	const struct memfd_index_ser *index = (void *)chunk;
+	unsigned int i, nr;
+	int poisoned;
+
+	for (i = 0; i < KHO_VMALLOC_CHUNK_ENTRIES && chunk->phys[i]; i++) {
+		nr = min(*left, RECORDS_PER_PAGE);
+		poisoned = d ? memfd_demand_poisoned(d, index->phys[i], index->first[i]) :
+			       -ENOENT;
+		if (poisoned < 0)
+			poisoned = memfd_page_poisoned(phys_to_virt(chunk->phys[i]), nr);
+		if (poisoned)
+			return true;
+		*left -= nr;
+	}
+	return false;
+}
+
 /* Whether a recorded folio is lost to a memory error. */
 bool memfd_records_poisoned(struct memfd_luo *m)
 {
+	struct memfd_demand *d = memfd_demand_of(m->file);
 	u64 phys = m->ser->folios.first, left = m->ser->nr_folios;
-	struct kho_vmalloc_chunk *chunk;
-	unsigned int i, nr;
+	const struct kho_vmalloc_chunk *chunk;
+	bool poisoned = false;
 
-	for (; phys; phys = chunk->next) {
+	for (; phys && !poisoned; phys = chunk->next) {
 		chunk = phys_to_virt(phys);
-		for (i = 0; i < KHO_VMALLOC_CHUNK_ENTRIES && chunk->phys[i]; i++) {
-			nr = min(left, RECORDS_PER_PAGE);
-			if (memfd_page_poisoned(phys_to_virt(chunk->phys[i]), nr))
-				return true;
-			left -= nr;
-		}
+		poisoned = memfd_chunk_poisoned(d, chunk, &left);
 	}
-	return false;
+	if (d)
+		memfd_demand_put(d);
+	return poisoned;
 }
 
 /* ---- reading ---- */

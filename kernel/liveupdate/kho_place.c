@@ -50,6 +50,8 @@ bool kho_has_zone_movable(void)
 {
 	int nid;
 
+	KUNIT_STATIC_STUB_REDIRECT(kho_has_zone_movable);
+
 	for_each_online_node(nid) {
 		if (populated_zone(&NODE_DATA(nid)->node_zones[ZONE_MOVABLE]))
 			return true;

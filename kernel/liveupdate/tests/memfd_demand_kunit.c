@@ -14,107 +14,12 @@
 #include <linux/pagemap.h>
 #include <linux/shmem_fs.h>
 
-#include "../../../mm/memfd_luo.h"
-#include "memfd_test.h"
-
-#define RECORD_FLAGS	(MEMFD_FOLIO_DIRTY | MEMFD_FOLIO_UPTODATE)
+#include "memfd_test_index.h"
 
 /* The first unit is full, the second is not; a hole is in each. */
 #define NR_FOLIOS	(PER_PAGE + 20)
-#define HOLE		3
-#define LATE_HOLE	(PER_PAGE + 10)
 #define FILE_END	(NR_FOLIOS + 2)
 #define LATE		(PER_PAGE + 5)
-
-/* A handle with an index. */
-struct indexed {
-	struct memfd_ser *ser;
-	struct memfd_ext_ser *ext;
-	struct memfd_index_ser *index;
-	struct memfd_folio_ser *records[2];
-	struct waiting_blocks blocks;
-};
-
-static struct memfd_folio_ser *record_of(struct indexed *h, unsigned int i)
-{
-	return &h->records[i / PER_PAGE][i % PER_PAGE];
-}
-
-/* As Documentation/core-api/kho/memfd.rst has it. */
-static void index_make(struct indexed *h)
-{
-	const u64 factor = 0x5bd1e995;
-	unsigned int i, k;
-
-	h->ext->sum = virt_to_phys(h->index) * factor;
-	h->ext->index_sum = h->ext->sorted * (2 * h->ext->pages + factor);
-	for (i = 0; i < 2; i++) {
-		u64 sum = 0;
-
-		for (k = i * PER_PAGE; k < min((i + 1) * PER_PAGE, NR_FOLIOS); k++)
-			sum += record_of(h, k)->pfn_flags *
-			       (2 * record_of(h, k)->index + factor);
-		h->index->phys[i] = virt_to_phys(h->records[i]);
-		h->index->sum[i] = sum;
-		h->index->first[i] = h->records[i]->index;
-		h->ext->sum += h->index->phys[i] * factor + sum;
-		h->ext->index_sum += h->index->first[i] * (2 * sum + factor);
-	}
-}
-
-static struct indexed *indexed_new(struct kunit *test)
-{
-	struct indexed *h = kunit_kzalloc(test, sizeof(*h), GFP_KERNEL);
-	unsigned int i;
-	u64 at = 0;
-
-	KUNIT_ASSERT_NOT_NULL(test, h);
-	h->blocks.test = test;
-	h->ser = waiting_block_new(&h->blocks, 0);
-	h->ext = (void *)(h->ser + 1);
-	h->index = waiting_block_new(&h->blocks, 0);
-	h->records[0] = waiting_block_new(&h->blocks, 0);
-	h->records[1] = waiting_block_new(&h->blocks, 0);
-
-	for (i = 0; i < NR_FOLIOS; i++, at++) {
-		void *folio = waiting_block_new(&h->blocks, 0);
-
-		if (at == HOLE || at == LATE_HOLE)
-			at++;
-		memset(folio, content_of(at), PAGE_SIZE);
-		record_of(h, i)->pfn_flags = PHYS_PFN(virt_to_phys(folio)) | RECORD_FLAGS;
-		record_of(h, i)->index = at;
-	}
-
-	h->ser->size = FILE_END << PAGE_SHIFT;
-	h->ser->nr_folios = NR_FOLIOS;
-	h->ser->folios.first = virt_to_phys(h->index);
-	h->ser->folios.total_pages = 2;
-	h->ser->folios.flags = KHO_VMALLOC_ALLOC;
-	h->ext->magic = MEMFD_EXT_MAGIC;
-	h->ext->version = MEMFD_EXT_VERSION_INDEX;
-	h->ext->mode = 0640;
-	h->ext->token = MEMFD_TEST_TOKEN;
-	strscpy(h->ext->session, memfd_test_session.name);
-	h->ext->sum_magic = MEMFD_SUM_MAGIC;
-	h->ext->sorted = 2;
-	h->ext->pages = NR_FOLIOS;
-	index_make(h);
-	return h;
-}
-
-static struct file *retrieved(struct indexed *h)
-{
-	struct liveupdate_file_op_args args = memfd_args_at(virt_to_phys(h->ser));
-
-	KUNIT_ASSERT_EQ(h->blocks.test, memfd_ops()->retrieve(&args), 0);
-	return args.file;
-}
-
-static bool is_partial(struct file *file)
-{
-	return READ_ONCE(file->f_mapping->i_private_data);
-}
 
 /* Whoever has looked before the last folio came in looks once more. */
 static bool holes_are_doubted(struct file *file)
@@ -122,44 +27,9 @@ static bool holes_are_doubted(struct file *file)
 	return READ_ONCE(SHMEM_I(file_inode(file))->seals) & SHMEM_SEAL_DEMAND;
 }
 
-/* What the page's first byte is, or an error. */
-static int read_byte(struct file *file, u64 index)
-{
-	loff_t pos = index << PAGE_SHIFT;
-	ssize_t len;
-	u8 byte;
-
-	len = kernel_read(file, &byte, 1, &pos);
-	return len < 0 ? len : byte;
-}
-
-static void expect_pages(struct kunit *test, struct file *file, u64 from, u64 to)
-{
-	u64 i;
-
-	for (i = from; i < to; i++)
-		KUNIT_EXPECT_EQ_MSG(test, read_byte(file, i),
-				    i == HOLE || i == LATE_HOLE ? 0 : content_of(i),
-				    "page %llu", i);
-}
-
-static int demand_init(struct kunit *test)
-{
-	int err = memfd_test_init(test);
-
-	memfd_demand_only = true;
-	return err;
-}
-
-static void demand_exit(struct kunit *test)
-{
-	memfd_demand_only = false;
-	memfd_test_exit(test);
-}
-
 static void folios_come_in_with_their_unit(struct kunit *test)
 {
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	const long ram = totalram_pages() + waiting_blocks_left(&h->blocks);
 	struct file *file = retrieved(h);
 	struct kstat stat;
@@ -189,7 +59,7 @@ static void folios_come_in_with_their_unit(struct kunit *test)
 /* Also when who fills it comes before its unit. */
 static void hole_can_be_filled(struct kunit *test)
 {
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file = retrieved(h);
 	loff_t pos = HOLE << PAGE_SHIFT;
 	u8 byte = 99;
@@ -203,7 +73,7 @@ static void hole_can_be_filled(struct kunit *test)
 
 static void the_rest_comes_in_meanwhile(struct kunit *test)
 {
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	unsigned long end = jiffies + 10 * HZ;
 	struct file *file;
 
@@ -219,7 +89,7 @@ static void the_rest_comes_in_meanwhile(struct kunit *test)
 
 static void what_nobody_used_is_freed_with_the_file(struct kunit *test)
 {
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	const long ram = totalram_pages() + waiting_blocks_left(&h->blocks);
 	struct file *file = retrieved(h);
 
@@ -256,18 +126,6 @@ static int op_seek(struct file *file)
 	return found < 0 ? found : found == HOLE << PAGE_SHIFT ? 0 : -EBADMSG;
 }
 
-static int op_preserve(struct file *file)
-{
-	struct liveupdate_file_op_args args = memfd_args_at(0);
-	int err;
-
-	args.file = file;
-	err = memfd_ops()->preserve(&args);
-	if (!err)
-		memfd_ops()->unpreserve(&args);
-	return err;
-}
-
 struct op_row {
 	const char *name;
 	int (*op)(struct file *file);
@@ -281,14 +139,13 @@ static const struct op_row op_rows[] = {
 	{ "punch", op_punch, .loses = true },
 	{ "truncate to its size", op_truncate_to_its_size },
 	{ "seek", op_seek, .late = -EIO },
-	{ "preserve", op_preserve, .late = -EIO },
 };
 KUNIT_ARRAY_PARAM_DESC(op, op_rows, name);
 
 static void all_come_in_before(struct kunit *test)
 {
 	const struct op_row *row = test->param_value;
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file = retrieved(h);
 
 	KUNIT_EXPECT_EQ(test, row->op(file), 0);
@@ -350,7 +207,7 @@ KUNIT_ARRAY_PARAM_DESC(damage, damage_rows, name);
 static void what_a_damaged_page_of_records_names_is_lost(struct kunit *test)
 {
 	const struct damage_row *row = test->param_value;
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file;
 	unsigned int i;
 
@@ -370,7 +227,7 @@ static void what_a_damaged_page_of_records_names_is_lost(struct kunit *test)
 /* The sum is right, but nothing else is. */
 static void unsorted_records_are_no_holes(struct kunit *test)
 {
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file;
 
 	records_change_places(h);
@@ -384,7 +241,7 @@ static void unsorted_records_are_no_holes(struct kunit *test)
 /* A unit that claims more than all have must not take what is another's. */
 static void pages_that_nobody_paid_for_are_lost(struct kunit *test)
 {
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file;
 
 	h->ext->pages = PER_PAGE - 1;
@@ -398,7 +255,7 @@ static void pages_that_nobody_paid_for_are_lost(struct kunit *test)
 static void nothing_is_done_by_halves_with_a_lossy_file(struct kunit *test)
 {
 	const struct op_row *row = test->param_value;
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file;
 
 	folio_is_nowhere(h);
@@ -412,7 +269,7 @@ static void nothing_is_done_by_halves_with_a_lossy_file(struct kunit *test)
 /* Records that are in no order come in at once, and so does all without an index. */
 static void unsorted_pages_come_in_at_once(struct kunit *test)
 {
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file;
 
 	records_change_places(h);
@@ -462,7 +319,7 @@ KUNIT_ARRAY_PARAM_DESC(index, index_rows, name);
 static void without_a_sound_index_all_come_in_at_once(struct kunit *test)
 {
 	const struct damage_row *row = test->param_value;
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file;
 
 	row->damage(h);
@@ -493,7 +350,7 @@ static void litter_free_pages(struct kunit *test)
 /* What preserve leaves has an index that retrieve takes. */
 static void preserved_file_has_an_index(struct kunit *test)
 {
-	struct indexed *h = indexed_new(test);
+	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file = retrieved(h);
 	struct liveupdate_file_op_args args = memfd_args_at(0);
 	struct memfd_index_ser *index;
@@ -548,8 +405,8 @@ static struct kunit_case memfd_demand_cases[] = {
 
 static struct kunit_suite memfd_demand_suite = {
 	.name = "memfd_demand",
-	.init = demand_init,
-	.exit = demand_exit,
+	.init = memfd_demand_test_init,
+	.exit = memfd_demand_test_exit,
 	.test_cases = memfd_demand_cases,
 };
 kunit_test_suite(memfd_demand_suite);

@@ -8,11 +8,13 @@
 #include <linux/cleanup.h>
 #include <linux/file.h>
 #include <linux/io.h>
+#include <linux/kexec_handover.h>
 #include <linux/list.h>
 #include <linux/liveupdate.h>
 #include <linux/mm.h>
 
 #include "../../kexec_handover_internal.h"
+#include "../kho_radix.h"
 #include "memfd_test.h"
 
 /* Whose files they are; only its name is asked for. */
@@ -69,6 +71,7 @@ static void block_free(void *block)
 	if (order < 0)
 		return;
 	kho_unmark_block(page);
+	kho_unpreserve_pages(page, 1UL << order);
 	adjust_managed_page_count(page, 1L << order);
 	__free_pages(page, order);
 }
@@ -79,6 +82,7 @@ void *waiting_block_new(struct waiting_blocks *b, unsigned int order)
 
 	KUNIT_ASSERT_NOT_NULL(b->test, page);
 	KUNIT_ASSERT_LT(b->test, b->nr, ARRAY_SIZE(b->at));
+	KUNIT_ASSERT_EQ(b->test, kho_preserve_pages(page, 1UL << order), 0);
 	/* It becomes the page allocator's again when it is restored. */
 	adjust_managed_page_count(page, -(1L << order));
 	kho_mark_block(page, order);
@@ -95,4 +99,9 @@ unsigned int waiting_blocks_left(const struct waiting_blocks *b)
 	for (i = 0; i < b->nr; i++)
 		left += kho_block_order(virt_to_phys(b->at[i])) >= 0;
 	return left;
+}
+
+bool page_is_preserved(const void *page)
+{
+	return kho_radix_test(kho_test_map(), page_to_pfn(virt_to_page(page)), 0);
 }

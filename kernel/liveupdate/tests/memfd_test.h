@@ -13,10 +13,13 @@
 #define PER_PAGE		(PAGE_SIZE / sizeof(struct memfd_folio_ser))
 #define MEMFD_TEST_TOKEN	7
 
-/* Blocks that wait to be restored; those nobody restores are freed with the test. */
+/*
+ * Blocks that wait to be restored, in the map of what is preserved; those nobody
+ * restores are freed with the test.
+ */
 struct waiting_blocks {
 	struct kunit *test;
-	void *at[320];
+	void *at[800];
 	unsigned int nr;
 };
 
@@ -33,6 +36,8 @@ void memfd_put_file(struct file *file);
 
 void *waiting_block_new(struct waiting_blocks *b, unsigned int order);
 unsigned int waiting_blocks_left(const struct waiting_blocks *b);
+/* Whether the next kernel gets the page. */
+bool page_is_preserved(const void *page);
 
 /* What a page of a test's file is filled with. */
 static inline u8 content_of(u64 index)

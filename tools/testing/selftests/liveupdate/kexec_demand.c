@@ -104,7 +104,10 @@ static int waiting_mib(int session)
 	return entry.waiting;
 }
 
-/* FINISH does not wait for it, and PRESERVE_FD does. */
+/* What the last page of records has, which is not full. */
+#define LAST_KB	(UNIT_KB - 4)
+
+/* Neither FINISH nor PRESERVE_FD waits for it. */
 static void touch_and_hand_on(const struct scenario *s)
 {
 	const long long all = (SIZE - 4096) / 1024;
@@ -128,7 +131,12 @@ static void touch_and_hand_on(const struct scenario *s)
 	next = outgoing(s);
 	CHECK_FD(next);
 	CHECK_OK(luo_preserve(next, fd, TOKEN));
-	CHECK_EQ(0, luo_waiting_kb(fd));
+	CHECK_EQ(all - UNIT_KB - LAST_KB, luo_waiting_kb(fd));
+
+	/* What comes in now stays what it is for the next kernel. */
+	CHECK_OK(luo_verify(fd, MIB, 4096, SEED));
+	CHECK_EQ(all - 2 * UNIT_KB - LAST_KB, luo_waiting_kb(fd));
+	CHECK_OK(luo_fill(fd, MIB, 4096, SEED + 1));
 	only_on_demand(false);
 }
 
@@ -136,6 +144,8 @@ static void check_at_the_end(const struct scenario *s)
 {
 	int session, fd = retrieved(s, &session);
 
+	CHECK_OK(luo_verify(fd, MIB, 4096, SEED + 1));
+	CHECK_OK(luo_fill(fd, MIB, 4096, SEED));
 	check_content(fd);
 	wait_until_whole(fd);
 	CHECK_EQ(0, waiting_mib(session));
@@ -342,6 +352,122 @@ static void wait_for_it(const struct scenario *s)
 	CHECK_OK(luo_finish(session));
 }
 
+/* ---- the next update comes before all is there ---- */
+
+/* Of each page that is written, a MiB apart from the others. */
+#define WRITTEN		(SEED + 1)
+
+static void touch(int fd, off_t offset)
+{
+	CHECK_OK(luo_verify(fd, offset, 4096, SEED));
+	CHECK_OK(luo_fill(fd, offset, 4096, WRITTEN));
+}
+
+static void check_touched(int fd, off_t offset)
+{
+	CHECK_OK(luo_verify(fd, offset, 4096, WRITTEN));
+	CHECK_OK(luo_fill(fd, offset, 4096, SEED));
+}
+
+/* Two come in before, one while the file is preserved and taken back, and one after. */
+static void hand_on_what_waits(const struct scenario *s)
+{
+	int session, next = outgoing(s), fd, list;
+
+	CHECK_FD(next);
+	only_on_demand(true);
+	fd = retrieved(s, &session);
+	list = luo_retrieve_fd(session, TOKEN + 1);
+	CHECK_FD(list);
+	CHECK_OK(luo_finish(session));
+	touch(fd, 0);
+	touch(fd, SIZE / 2);
+	CHECK_EQ(SIZE / 1024 - 2 * UNIT_KB, luo_waiting_kb(fd));
+
+	CHECK_OK(luo_preserve(next, fd, TOKEN));
+	CHECK_OK(luo_preserve(next, list, TOKEN + 1));
+	CHECK_EQ(SIZE / 1024 - 2 * UNIT_KB, luo_waiting_kb(fd));
+	touch(fd, 3 * MIB);
+	CHECK_OK(luo_unpreserve(next, TOKEN));
+	CHECK_EQ(SIZE / 1024 - 3 * UNIT_KB, luo_waiting_kb(fd));
+	CHECK_EQ(PAGES - 3 * UNIT_KB / 4, count_reserved(list));
+	CHECK_OK(luo_preserve(next, fd, TOKEN));
+	touch(fd, SIZE - MIB);
+	CHECK_EQ(SIZE / 1024 - 4 * UNIT_KB, luo_waiting_kb(fd));
+	only_on_demand(false);
+}
+
+/* Some of what is checked came on demand twice, and all of it is free in the end. */
+static void check_what_was_handed_on(const struct scenario *s)
+{
+	int session, fd, list;
+
+	only_on_demand(true);
+	fd = retrieved(s, &session);
+	list = luo_retrieve_fd(session, TOKEN + 1);
+	CHECK_FD(list);
+	CHECK_EQ(SIZE / 1024, luo_waiting_kb(fd));
+	check_touched(fd, 3 * MIB);
+	CHECK_EQ(SIZE / 1024 - UNIT_KB, luo_waiting_kb(fd));
+	check_touched(fd, 0);
+	check_touched(fd, SIZE / 2);
+	check_touched(fd, SIZE - MIB);
+	CHECK_OK(luo_verify(fd, 0, SIZE, SEED));
+	CHECK_EQ(0, luo_waiting_kb(fd));
+	only_on_demand(false);
+	CHECK_OK(luo_finish(session));
+	close(fd);
+	CHECK_EQ(0, count_reserved(list));
+}
+
+/* As a kernel does that takes in nothing on demand. */
+static void check_at_once(const struct scenario *s)
+{
+	char was[16];
+	int session, fd, list;
+
+	CHECK_OK(luo_read_line(DEMAND_MIN, was, sizeof(was)));
+	CHECK_OK(luo_write(DEMAND_MIN, "0"));
+	fd = retrieved(s, &session);
+	CHECK_OK(luo_write(DEMAND_MIN, was));
+	list = luo_retrieve_fd(session, TOKEN + 1);
+	CHECK_FD(list);
+	CHECK_EQ(0, luo_waiting_kb(fd));
+	check_touched(fd, 0);
+	check_touched(fd, 3 * MIB);
+	check_touched(fd, SIZE / 2);
+	check_touched(fd, SIZE - MIB);
+	CHECK_OK(luo_verify(fd, 0, SIZE, SEED));
+	CHECK_OK(luo_finish(session));
+	close(fd);
+	CHECK_EQ(0, count_reserved(list));
+}
+
+/* Its session is handed on with it, as it was never finished. */
+static void leave_it_unfinished(const struct scenario *s)
+{
+	int session, fd;
+
+	only_on_demand(true);
+	fd = retrieved(s, &session);
+	touch(fd, 0);
+	CHECK_EQ(SIZE / 1024 - UNIT_KB, luo_waiting_kb(fd));
+	only_on_demand(false);
+}
+
+static void check_unfinished(const struct scenario *s)
+{
+	int session, fd;
+
+	only_on_demand(true);
+	fd = retrieved(s, &session);
+	CHECK_EQ(SIZE / 1024, luo_waiting_kb(fd));
+	check_touched(fd, 0);
+	CHECK_OK(luo_verify(fd, 0, SIZE, SEED));
+	CHECK_OK(luo_finish(session));
+	only_on_demand(false);
+}
+
 /* ---- all at once ---- */
 
 #define THREADS	4
@@ -408,6 +534,12 @@ const struct scenario demand_scenarios[] = {
 	  .stage = { save_frames, close_it } },
 	{ "pages_that_did_not_come_in_are_free_after_the_next_jump", .needs_file = DEMAND_ONLY,
 	  .stage = { save_with_another, leave_it, check_memory } },
+	{ "pages_that_did_not_come_in_are_handed_on", .needs_file = DEMAND_ONLY,
+	  .stage = { save_frames, hand_on_what_waits, check_what_was_handed_on } },
+	{ "pages_that_were_handed_on_come_in_at_once", .needs_file = DEMAND_ONLY,
+	  .stage = { save_frames, hand_on_what_waits, check_at_once } },
+	{ "pages_wait_in_a_session_that_is_handed_on", .needs_file = DEMAND_ONLY,
+	  .stage = { save_whole, leave_it_unfinished, check_unfinished } },
 	{ "many_threads_touch_pages_that_come_in", .needs_file = DEMAND_ONLY,
 	  .stage = { save_whole, many_touch_it } },
 	{}
