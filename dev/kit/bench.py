@@ -24,7 +24,7 @@ GUESTS = {"pages": "4 KiB pages", "huge": "2 MiB folios", "hugetlb": "2 MiB huge
 # Configurations of kernels that have pages of hugetlbfs, or take folios in on demand.
 FLEET, DEMAND = "fleet", "demand"
 SPECIAL = {"hugetlb": FLEET, "giant": FLEET, "demand": DEMAND, "demand_random": DEMAND, "demand_idle": DEMAND,
-           "demand_huge": DEMAND}
+           "demand_again": DEMAND, "demand_huge": DEMAND}
 # Hosts by GiB of memory, for what a free one costs.
 FREE_GIB = (5, 9)
 # The host of the model, and how much of its memory guests have.
@@ -207,6 +207,7 @@ DEMAND_ROWS = [
     ("retrieve, 2 MiB folios", ("huge", "retrieve"), ("demand_huge", "retrieve"), "0.05 M"),
     ("touch all pages in order", ("pages", "touch"), ("demand", "touch"), "1.15 times"),
     ("touch all pages at random", ("random", "touch"), ("demand_random", "touch"), "1.5 times"),
+    ("preserve before any is there, 4 KiB pages", ("pages", "preserve"), ("demand_again", "again"), "1 M"),
     ("until all is there, 4 KiB pages", ("pages", "retrieve"), ("demand_idle", "retrieve", "whole"), "110 M"),
 ]
 

@@ -461,6 +461,24 @@ static void idle_after(const struct bench *b, __u64 n, const struct stamp *stamp
 	finish_big(session);
 }
 
+/* The next update comes at once, and is called off. */
+static void again_after(const struct bench *b, __u64 n, const struct stamp *stamp)
+{
+	int session, fd, next;
+	__u64 begin;
+
+	retrieve_big(&session, &fd);
+	finish_big(session);
+	next = create_session(1);
+	begin = now();
+	ok(luo_preserve(next, fd, 0), "preserve");
+	report("again", now() - begin);
+	begin = now();
+	ok(luo_unpreserve(next, 0), "unpreserve");
+	report("back", now() - begin);
+	touch_pages(b, fd, n);
+}
+
 /* ---- files that have n % of all memory ---- */
 
 static off_t share_size(const struct bench *b, __u64 percent, __u64 memory)
@@ -537,6 +555,8 @@ static const struct bench benches[] = {
 	  .on_demand = true, .random = true },
 	{ "demand_idle", "the same, and nobody touches them", pages_before, idle_after,
 	  .on_demand = true },
+	{ "demand_again", "the same, and preserved again before any is touched", pages_before,
+	  again_after, .on_demand = true },
 	{ "demand_huge", "as huge, and folios come in when they are touched", huge_before,
 	  big_after, .on_demand = true },
 	{ "hugetlb", "one file of N pages in huge pages of 2 MiB", hugetlb_before,
