@@ -23,6 +23,7 @@ struct memfd_demand;
 struct memfd_stash;
 struct shmem_adoption;
 struct user_struct;
+struct workqueue_struct;
 
 /* A preserved memfd. */
 struct memfd_luo {
@@ -209,6 +210,7 @@ void memfd_luo_finish(struct liveupdate_file_op_args *args);
 /* memfd_luo_demand.c, memfd_luo_again.c */
 #ifdef CONFIG_LIVEUPDATE_MEMFD_ON_DEMAND
 extern bool memfd_demand_only;
+extern struct workqueue_struct *memfd_demand_wq;
 struct memfd_demand *memfd_demand_new(struct memfd_ser *ser);
 void memfd_demand_free(struct memfd_demand *d);
 int memfd_demand_retrieve(struct memfd_demand *d, struct file *file, u64 phys);

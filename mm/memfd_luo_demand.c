@@ -59,7 +59,8 @@
 
 static LIST_HEAD(memfd_demands);
 static DEFINE_MUTEX(memfd_demands_lock);
-static struct workqueue_struct *memfd_demand_wq;
+/* Tests wait for what was queued. */
+struct workqueue_struct *memfd_demand_wq;
 static bool memfd_demand_jumps;
 
 /* Files with fewer pages of records are taken in at once. 0: all files are. */

@@ -9,12 +9,10 @@
 #include <linux/bitmap.h>
 #include <linux/fs.h>
 #include <linux/io.h>
-#include <linux/jiffies.h>
 #include <linux/kexec_handover.h>
 #include <linux/kho/place.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
-#include <linux/sched.h>
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
 #include <linux/xarray.h>
@@ -579,14 +577,12 @@ static void what_waits_is_not_forgotten(struct kunit *test)
 {
 	struct indexed *h = indexed_new(test, NR_FOLIOS);
 	struct file *file = retrieved(h);
-	unsigned long end = jiffies + 10 * HZ;
 	const void *nobodys = waiting_block_new(&h->blocks, 0);
 
 	KUNIT_EXPECT_FALSE(test, is_forgotten(h->records[2]));
 	KUNIT_EXPECT_FALSE(test, is_forgotten(nobodys));
 	memfd_put_file(file);
-	while (!is_forgotten(nobodys) && time_before(jiffies, end))
-		schedule_timeout_uninterruptible(1);
+	flush_workqueue(memfd_demand_wq);
 	KUNIT_EXPECT_TRUE(test, is_forgotten(nobodys));
 }
 

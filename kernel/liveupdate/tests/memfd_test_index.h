@@ -13,6 +13,7 @@
 #include <linux/liveupdate.h>
 #include <linux/pfn.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 #include "../../../mm/memfd_luo.h"
 #include "memfd_test.h"
@@ -129,6 +130,8 @@ static inline int memfd_demand_test_init(struct kunit *test)
 static inline void memfd_demand_test_exit(struct kunit *test)
 {
 	memfd_demand_only = false;
+	/* What is forgotten when a file is whole must not be of the next test. */
+	flush_workqueue(memfd_demand_wq);
 	memfd_test_exit(test);
 }
 
