@@ -17,6 +17,7 @@
 #include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/pageblock-flags.h>
+#include <linux/pfn.h>
 #include <linux/preempt.h>
 
 #include "../../mm/internal.h"
@@ -119,6 +120,46 @@ void kho_touch_pages(unsigned long pfn, unsigned long nr_pages)
 
 	for (; pfn < end; pfn = pageblock_end_pfn(pfn))
 		kho_touch_page(pfn);
+}
+
+/**
+ * kho_lazy_blocks - look at blocks without setting up their struct pages
+ * @lazy: the lazy pageblocks
+ * @phys: physical addresses of pages, best in ascending order
+ * @nr: their number
+ * @order: the order that blocks have to have
+ *
+ * Nobody has taken a page of a lazy pageblock, so all that the map has there waits.
+ *
+ * Context: Any.
+ * Return: how many of them, from the first on, begin in a lazy pageblock and wait to
+ * be restored.
+ */
+unsigned int kho_lazy_blocks(const struct kho_lazy *lazy, const phys_addr_t *phys,
+			     unsigned int nr, unsigned int order)
+{
+	const unsigned long unaligned = (1UL << order) - 1;
+	const struct kho_radix *tree = lazy->tree;
+	struct kho_radix_finger finger = {};
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		unsigned long pfn = PHYS_PFN(phys[i]);
+
+		if (pfn & unaligned || !kho_lazy_test(lazy, pfn) ||
+		    !kho_radix_test_near(tree, &finger, pfn, order))
+			break;
+	}
+	return i;
+}
+
+unsigned int kho_count_lazy_blocks(const phys_addr_t *phys, unsigned int nr,
+				   unsigned int order)
+{
+	if (!static_branch_unlikely(&kho_lazy_pages))
+		return 0;
+
+	return kho_lazy_blocks(&kho_lazy, phys, nr, order);
 }
 
 /**

@@ -36,6 +36,10 @@ static inline bool kho_lazy_test(const struct kho_lazy *lazy, unsigned long pfn)
 void kho_lazy_touch(struct kho_lazy *lazy, unsigned long pfn);
 void kho_touch_pages(unsigned long pfn, unsigned long nr_pages);
 unsigned long kho_lazy_left(void);
+unsigned int kho_lazy_blocks(const struct kho_lazy *lazy, const phys_addr_t *phys,
+			     unsigned int nr, unsigned int order);
+unsigned int kho_count_lazy_blocks(const phys_addr_t *phys, unsigned int nr,
+				   unsigned int order);
 
 void __init kho_lazy_init(const struct kho_radix *tree);
 void __init kho_lazy_add(unsigned long pfn, unsigned long end);

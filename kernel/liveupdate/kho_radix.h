@@ -97,6 +97,38 @@ static inline bool kho_radix_is_near(const struct kho_radix_finger *finger, u64 
 	return finger->leaf && finger->key == key >> KHO_RADIX_LEAF_SHIFT;
 }
 
+/* As kho_radix_leaf(), for many keys. */
+static __always_inline unsigned long *
+kho_radix_leaf_near(const struct kho_radix *tree, struct kho_radix_finger *finger,
+		    u64 key)
+{
+	if (!kho_radix_is_near(finger, key)) {
+		finger->key = key >> KHO_RADIX_LEAF_SHIFT;
+		finger->leaf = kho_radix_leaf(tree, key);
+	}
+	return finger->leaf;
+}
+
+/**
+ * kho_radix_test_near - kho_radix_test() for many blocks
+ * @tree: the tree
+ * @finger: kept by the caller from block to block, zeroed at first
+ * @pfn: first page of the block
+ * @order: log2 of its size in pages
+ *
+ * Context: Any. Needs no lock.
+ * Return: true if the block is in the tree.
+ */
+static __always_inline bool kho_radix_test_near(const struct kho_radix *tree,
+						struct kho_radix_finger *finger,
+						unsigned long pfn, unsigned int order)
+{
+	u64 key = kho_radix_key(pfn, order);
+	unsigned long *leaf = kho_radix_leaf_near(tree, finger, key);
+
+	return leaf && test_bit(key & (KHO_RADIX_LEAF_BITS - 1), leaf);
+}
+
 /**
  * kho_radix_clear_near - kho_radix_clear() for many blocks
  * @tree: the tree
@@ -111,13 +143,10 @@ static __always_inline void kho_radix_clear_near(struct kho_radix *tree,
 						 unsigned long pfn, unsigned int order)
 {
 	u64 key = kho_radix_key(pfn, order);
+	unsigned long *leaf = kho_radix_leaf_near(tree, finger, key);
 
-	if (!kho_radix_is_near(finger, key)) {
-		finger->key = key >> KHO_RADIX_LEAF_SHIFT;
-		finger->leaf = kho_radix_leaf(tree, key);
-	}
-	if (finger->leaf)
-		clear_bit(key & (KHO_RADIX_LEAF_BITS - 1), finger->leaf);
+	if (leaf)
+		clear_bit(key & (KHO_RADIX_LEAF_BITS - 1), leaf);
 }
 
 #endif /* _KHO_RADIX_H */

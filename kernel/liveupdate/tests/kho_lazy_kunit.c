@@ -141,10 +141,39 @@ static void nmi_does_not_wait_for_who_sets_up(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_set_up(t));
 }
 
+/* How many of those side by side from a page of the pageblock on. */
+static unsigned int blocks_from(const struct lazy_test *t, unsigned int page,
+				unsigned int order)
+{
+	phys_addr_t phys[3];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(phys); i++)
+		phys[i] = PFN_PHYS(t->pfn + page + (i << order));
+	return kho_lazy_blocks(&t->lazy, phys, ARRAY_SIZE(phys), order);
+}
+
+static void blocks_are_seen_without_their_pages(struct kunit *test)
+{
+	struct lazy_test *t = test->priv;
+
+	KUNIT_EXPECT_EQ(test, blocks_from(t, 63, 0), 2);
+	KUNIT_EXPECT_EQ(test, blocks_from(t, 200, 3), 1);
+	KUNIT_EXPECT_EQ(test, blocks_from(t, 200, 2), 0);
+	KUNIT_EXPECT_EQ(test, blocks_from(t, 201, 3), 0);
+	KUNIT_EXPECT_EQ(test, blocks_from(t, 256, 7), 1);
+	KUNIT_EXPECT_TRUE(test, is_lazy(t));
+
+	/* Somebody may have taken them since. */
+	kho_lazy_touch(&t->lazy, t->pfn);
+	KUNIT_EXPECT_EQ(test, blocks_from(t, 63, 0), 0);
+}
+
 static struct kunit_case kho_lazy_cases[] = {
 	KUNIT_CASE(page_that_is_touched_sets_up_its_pageblock),
 	KUNIT_CASE(page_beyond_what_can_be_lazy_is_left_alone),
 	KUNIT_CASE(nmi_does_not_wait_for_who_sets_up),
+	KUNIT_CASE(blocks_are_seen_without_their_pages),
 	{}
 };
 
