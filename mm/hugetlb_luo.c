@@ -39,9 +39,12 @@ static bool hugetlb_luo_can_preserve(struct liveupdate_file_handler *handler,
 static int hugetlb_luo_preserve(struct liveupdate_file_op_args *args)
 {
 	struct memfd_hugepages_ser *ser;
-	int err;
+	int err = 0;
 
-	err = memfd_preserve(args);
+	if (hugetlb_on_demand(file_inode(args->file)))
+		err = hugetlb_demand_range(file_inode(args->file), 0, ULONG_MAX);
+	if (!err)
+		err = memfd_preserve(args);
 	if (err)
 		return err;
 
@@ -121,6 +124,7 @@ static const struct liveupdate_file_ops hugetlb_luo_ops = {
 	.can_finish	= hugetlb_luo_can_finish,
 	.finish		= hugetlb_luo_finish,
 	.get_id		= memfd_luo_get_id,
+	.waiting	= hugetlb_demand_waiting,
 	.owner		= THIS_MODULE,
 };
 

@@ -37,8 +37,8 @@
 static unsigned long hugetlb_waiting[HUGE_MAX_HSTATE][MAX_NUMNODES];
 static struct memfd_hugepages_pool_ser *hugetlb_pool_out;
 
-/* Their sum, in pages of PAGE_SIZE. */
-static unsigned long hugetlb_waiting_sum;
+/* Of all that pools count and that is not there yet, in pages of PAGE_SIZE. */
+static unsigned long hugetlb_absent_sum;
 
 static unsigned int hugetlb_pool_rows(void)
 {
@@ -57,21 +57,52 @@ static void hugetlb_count_waiting(struct hstate *h, int nid, long pages)
 {
 	lockdep_assert_held(&hugetlb_lock);
 	hugetlb_waiting[hstate_index(h)][nid] += pages;
-	WRITE_ONCE(hugetlb_waiting_sum,
-		   hugetlb_waiting_sum + pages * (long)pages_per_huge_page(h));
 	if (hugetlb_pool_out)
 		hugetlb_pool_out->rows[hugetlb_pool_row(h, nid)].pages += pages;
 }
 
 /**
- * hugetlb_waiting_pages - say how much of the pools is no memory of this kernel yet
+ * hugetlb_count_absent - count what the pool has, and is no memory of this kernel yet
+ * @h:     a page size
+ * @pages: how many huge pages more, or less
+ *
+ * Context: Under hugetlb_lock.
+ */
+void hugetlb_count_absent(struct hstate *h, long pages)
+{
+	lockdep_assert_held(&hugetlb_lock);
+	WRITE_ONCE(hugetlb_absent_sum,
+		   hugetlb_absent_sum + pages * (long)pages_per_huge_page(h));
+}
+
+/**
+ * hugetlb_absent_pages - say how much of the pools is no memory of this kernel yet
  *
  * Context: Any.
  * Return: number of pages, of PAGE_SIZE.
  */
-unsigned long hugetlb_waiting_pages(void)
+unsigned long hugetlb_absent_pages(void)
 {
-	return READ_ONCE(hugetlb_waiting_sum);
+	return READ_ONCE(hugetlb_absent_sum);
+}
+
+/**
+ * hugetlb_count_gone - let pages leave the pool that are not there yet
+ * @h:     their size
+ * @nid:   the node they were expected on
+ * @pages: how many
+ *
+ * Context: Under hugetlb_lock.
+ */
+void hugetlb_count_gone(struct hstate *h, int nid, unsigned long pages)
+{
+	unsigned long surplus = min(pages, h->surplus_huge_pages_node[nid]);
+
+	hugetlb_count_absent(h, -pages);
+	h->nr_huge_pages -= pages;
+	h->nr_huge_pages_node[nid] -= pages;
+	h->surplus_huge_pages -= surplus;
+	h->surplus_huge_pages_node[nid] -= surplus;
 }
 
 /**
@@ -89,6 +120,7 @@ void hugetlb_expect(struct hstate *h, int nid, unsigned long pages)
 	/* Interrupts may be off for the boot. */
 	spin_lock_irqsave(&hugetlb_lock, flags);
 	hugetlb_count_waiting(h, nid, pages);
+	hugetlb_count_absent(h, pages);
 	h->nr_huge_pages += pages;
 	h->nr_huge_pages_node[nid] += pages;
 	spin_unlock_irqrestore(&hugetlb_lock, flags);
@@ -137,20 +169,37 @@ bool hugetlb_expected(struct hstate *h, int nid)
 		return false;
 
 	hugetlb_count_waiting(h, nid, -1);
+	hugetlb_count_absent(h, -1);
 	return true;
+}
+
+/**
+ * hugetlb_claim_expected - keep pages for a file out of those that anybody may retrieve
+ * @h:     their size
+ * @nid:   the node they are on
+ * @pages: how many
+ *
+ * They are neither forgotten nor handed on any more, and not there yet.
+ *
+ * Context: Takes hugetlb_lock.
+ * Return: how many of them the pool has counted already.
+ */
+unsigned long hugetlb_claim_expected(struct hstate *h, int nid, unsigned long pages)
+{
+	spin_lock_irq(&hugetlb_lock);
+	pages = min(pages, hugetlb_waiting[hstate_index(h)][nid]);
+	hugetlb_count_waiting(h, nid, -pages);
+	spin_unlock_irq(&hugetlb_lock);
+	return pages;
 }
 
 /* @most of those that wait, or all if they are fewer. */
 static void hugetlb_forget_waiting(struct hstate *h, int nid, unsigned long most)
 {
 	unsigned long gone = min(most, hugetlb_waiting[hstate_index(h)][nid]);
-	unsigned long surplus = min(gone, h->surplus_huge_pages_node[nid]);
 
 	hugetlb_count_waiting(h, nid, -gone);
-	h->nr_huge_pages -= gone;
-	h->nr_huge_pages_node[nid] -= gone;
-	h->surplus_huge_pages -= surplus;
-	h->surplus_huge_pages_node[nid] -= surplus;
+	hugetlb_count_gone(h, nid, gone);
 }
 
 /**

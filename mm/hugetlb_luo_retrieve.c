@@ -27,12 +27,6 @@
 #include "internal.h"
 #include "memfd_luo.h"
 
-/* A folio, and the number of its huge page in the file. */
-struct hugetlb_record {
-	phys_addr_t phys;
-	unsigned long index;
-};
-
 /* A file that came in, and copies of what was checked. */
 struct hugetlb_incoming {
 	struct memfd_hugepages_ser *ser;
@@ -43,6 +37,7 @@ struct hugetlb_incoming {
 	struct hugetlb_record *records;	/* in order of the index */
 	unsigned long nr;
 	unsigned long room;
+	bool unsorted;
 	gfp_t gfp;
 	struct memfd_hugepages_range_ser *ranges;
 	unsigned long nr_ranges;
@@ -71,11 +66,39 @@ static int hugetlb_more_room(struct hugetlb_incoming *in)
 	return 0;
 }
 
-/* Smaller blocks are in one zone wherever zones begin. */
 static bool hugetlb_block_is_split(phys_addr_t phys, unsigned int order)
 {
 	return order > MAX_PAGE_ORDER &&
 	       pfn_range_intersects_zones(NUMA_NO_NODE, PHYS_PFN(phys), 1UL << order);
+}
+
+/* The guest waits for this, page by page: what does not change is in variables here. */
+static bool hugetlb_copy_checked(struct hugetlb_incoming *in,
+				 const struct memfd_folio_ser *records, unsigned int nr,
+				 phys_addr_t *phys)
+{
+	const pgoff_t end = memfd_end(in->ser->memfd.size);
+	struct hugetlb_record *to = in->records + in->nr;
+	const unsigned int order = in->order;
+	u64 sum = 0, last = in->nr ? to[-1].index : 0;
+	bool unsorted = false;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		const struct memfd_folio_ser record = records[i];
+
+		if (!memfd_record_fits(&record, end, order))
+			return false;
+		sum += memfd_sum(record.pfn_flags, record.index);
+		phys[i] = PFN_PHYS(memfd_record_pfn(&record));
+		to[i].phys = phys[i];
+		to[i].index = record.index >> order;
+		unsorted |= to[i].index < last;
+		last = to[i].index;
+	}
+	in->walk.sum += sum;
+	in->unsorted |= unsorted;
+	return true;
 }
 
 static int hugetlb_visit_check(struct memfd_walk *walk,
@@ -83,27 +106,19 @@ static int hugetlb_visit_check(struct memfd_walk *walk,
 			       unsigned int nr)
 {
 	struct hugetlb_incoming *in = container_of(walk, struct hugetlb_incoming, walk);
-	const unsigned int order = in->order;
 	phys_addr_t phys[PAGEVEC_SIZE];
-	u8 orders[PAGEVEC_SIZE];
 	unsigned int i;
 
-	memfd_record_addresses(records, nr, phys);
-	if (kho_block_orders(phys, nr, orders) < nr)
-		return -EBADMSG;
 	if (in->nr + nr > in->room && hugetlb_more_room(in))
 		return -ENOMEM;
+	if (!hugetlb_copy_checked(in, records, nr, phys) ||
+	    !kho_blocks_wait(phys, nr, in->order))
+		return -EBADMSG;
 
-	for (i = 0; i < nr; i++) {
-		if (orders[i] != order || !memfd_record_ok(walk->ser, &records[i], order))
-			return -EBADMSG;
-		walk->sum += memfd_sum(records[i].pfn_flags, records[i].index);
-		in->split |= hugetlb_block_is_split(phys[i], order);
-		in->records[in->nr++] = (struct hugetlb_record) {
-			.phys = phys[i],
-			.index = records[i].index >> order,
-		};
-	}
+	in->nr += nr;
+	/* Smaller blocks are in one zone wherever zones begin. */
+	for (i = 0; in->order > MAX_PAGE_ORDER && i < nr; i++)
+		in->split |= hugetlb_block_is_split(phys[i], in->order);
 	return 0;
 }
 
@@ -117,15 +132,9 @@ static int hugetlb_cmp_records(const void *a, const void *b)
 /* Holes that were filled while the file was held come behind the others. */
 static void hugetlb_sort_records(struct hugetlb_incoming *in)
 {
-	unsigned long i;
-
-	for (i = 1; i < in->nr; i++) {
-		if (in->records[i].index < in->records[i - 1].index) {
-			sort(in->records, in->nr, sizeof(*in->records),
-			     hugetlb_cmp_records, NULL);
-			return;
-		}
-	}
+	if (in->unsorted)
+		sort(in->records, in->nr, sizeof(*in->records), hugetlb_cmp_records,
+		     NULL);
 }
 
 static int hugetlb_copy_records(struct hugetlb_incoming *in)
@@ -313,6 +322,24 @@ static int hugetlb_reserve_ranges(struct hugetlb_incoming *in, struct inode *ino
 	return 0;
 }
 
+/* Records of one node that follow each other are counted at once. */
+static void hugetlb_join_records(struct hugetlb_incoming *in,
+				 struct hugetlb_adoption *adoption)
+{
+	unsigned long i, next;
+	int nid;
+
+	for (i = 0; i < in->nr; i = next) {
+		nid = hugetlb_record_nid(&in->records[i]);
+		for (next = i + 1; next < in->nr; next++) {
+			if (hugetlb_record_nid(&in->records[next]) != nid)
+				break;
+		}
+		hugetlb_adopt_join(adoption, nid, next - i);
+		cond_resched();
+	}
+}
+
 /* As kho_restore_folios(), which leaves out what is larger than a block. */
 static unsigned int hugetlb_restore_folios(struct hugetlb_incoming *in,
 					   const phys_addr_t *phys, unsigned int nr,
@@ -339,23 +366,31 @@ static int hugetlb_adopt_records(struct hugetlb_incoming *in,
 	struct folio *folios[PAGEVEC_SIZE];
 	phys_addr_t phys[PAGEVEC_SIZE];
 	unsigned long i, j, nr, done;
+	LIST_HEAD(list);
 	int err = 0;
 
 	for (i = 0; i < in->nr; i += done) {
+		const struct hugetlb_record *records = &in->records[i];
+
 		nr = min(in->nr - i, PAGEVEC_SIZE);
 		for (j = 0; j < nr; j++)
-			phys[j] = in->records[i + j].phys;
+			phys[j] = records[j].phys;
 
 		done = hugetlb_restore_folios(in, phys, nr, folios);
 		for (j = 0; j < done; j++)
-			hugetlb_adopt_add(adoption, folios[j], in->records[i + j].index);
+			hugetlb_adopt_add(adoption, folios[j], records[j].index, &list);
 		if (done < nr) {
-			hugetlb_adopt_skip(adoption, in->records[i + done++].index);
+			hugetlb_adopt_skip(adoption, records[done].index,
+					   hugetlb_record_nid(&records[done]));
+			done++;
 			err = -EBADMSG;
 		}
 		cond_resched();
 	}
-	return hugetlb_adopt_end(adoption) ? -EBADMSG : err;
+	if (hugetlb_adopt_take(adoption, &list))
+		err = -EBADMSG;
+	hugetlb_adopt_end(adoption);
+	return err;
 }
 
 static int hugetlb_fill(struct hugetlb_incoming *in, struct file *file,
@@ -363,6 +398,7 @@ static int hugetlb_fill(struct hugetlb_incoming *in, struct file *file,
 {
 	struct hugetlb_adoption adoption;
 	u32 seals = in->ser->memfd.seals;
+	struct hugetlb_demand *demand;
 	int err;
 
 	err = hugetlb_adopt_begin(&adoption, file_inode(file), in->nr);
@@ -375,7 +411,14 @@ static int hugetlb_fill(struct hugetlb_incoming *in, struct file *file,
 		return err;
 	}
 
-	err = hugetlb_adopt_records(in, &adoption);
+	hugetlb_join_records(in, &adoption);
+	demand = hugetlb_demand_new(in->ser, in->records, in->nr);
+	if (demand) {
+		in->records = NULL;
+		hugetlb_demand_start(demand, &adoption);
+	} else {
+		err = hugetlb_adopt_records(in, &adoption);
+	}
 	hugetlb_free_records(args->serialized_data);
 	if (err) {
 		/* The handle is gone, and its page may get another owner. */

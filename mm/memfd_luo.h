@@ -113,16 +113,21 @@ static inline pgoff_t memfd_end(u64 size)
 	return size ? ((size - 1) >> PAGE_SHIFT) + 1 : 0;
 }
 
-static inline bool memfd_record_ok(const struct memfd_ser *ser,
-				   const struct memfd_folio_ser *record,
-				   unsigned int order)
+static inline bool memfd_record_fits(const struct memfd_folio_ser *record, pgoff_t end,
+				     unsigned int order)
 {
 	const u64 known = MEMFD_FOLIO_PFN_MASK | MEMFD_FOLIO_DIRTY |
 			  MEMFD_FOLIO_UPTODATE;
 
-	return !(record->pfn_flags & ~known) &&
-	       record->index < memfd_end(ser->size) &&
+	return !(record->pfn_flags & ~known) && record->index < end &&
 	       IS_ALIGNED(record->index, 1UL << order);
+}
+
+static inline bool memfd_record_ok(const struct memfd_ser *ser,
+				   const struct memfd_folio_ser *record,
+				   unsigned int order)
+{
+	return memfd_record_fits(record, memfd_end(ser->size), order);
 }
 
 /* Make a folio that nobody else has what the record says. */
