@@ -20,11 +20,12 @@ LARGE = {"scattered": (65536, 131072), "many": (50000, 100000)}
 # Guests' memory by GiB, and what it is made of.
 GUEST_GIB = (1, 4)
 GUESTS = {"pages": "4 KiB pages", "huge": "2 MiB folios", "hugetlb": "2 MiB hugetlb", "giant": "1 GiB hugetlb",
-          "demand": "4 KiB pages, on demand", "demand_huge": "2 MiB folios, on demand"}
+          "demand": "4 KiB pages, on demand", "demand_huge": "2 MiB folios, on demand",
+          "demand_hugetlb": "2 MiB hugetlb, on demand", "demand_giant": "1 GiB hugetlb, on demand"}
 # Configurations of kernels that have pages of hugetlbfs, or take folios in on demand.
 FLEET, DEMAND = "fleet", "demand"
 SPECIAL = {"hugetlb": FLEET, "giant": FLEET, "demand": DEMAND, "demand_random": DEMAND, "demand_idle": DEMAND,
-           "demand_again": DEMAND, "demand_huge": DEMAND}
+           "demand_again": DEMAND, "demand_huge": DEMAND, "demand_hugetlb": DEMAND, "demand_giant": DEMAND}
 # Hosts by GiB of memory, for what a free one costs.
 FREE_GIB = (5, 9)
 # The host of the model, and how much of its memory guests have.
@@ -205,6 +206,8 @@ def guest_table(results):
 DEMAND_ROWS = [
     ("retrieve, 4 KiB pages", ("pages", "retrieve"), ("demand", "retrieve"), "0.5 M"),
     ("retrieve, 2 MiB folios", ("huge", "retrieve"), ("demand_huge", "retrieve"), "0.05 M"),
+    ("retrieve, 2 MiB hugetlb", ("hugetlb", "retrieve"), ("demand_hugetlb", "retrieve"), "0.05 M"),
+    ("retrieve, 1 GiB hugetlb", ("giant", "retrieve"), ("demand_giant", "retrieve"), "0.005 M"),
     ("touch all pages in order", ("pages", "touch"), ("demand", "touch"), "1.15 times"),
     ("touch all pages at random", ("random", "touch"), ("demand_random", "touch"), "1.5 times"),
     ("preserve before any is there, 4 KiB pages", ("pages", "preserve"), ("demand_again", "again"), "1 M"),

@@ -23,7 +23,7 @@
 #define PAGE		4096ULL
 #define HUGE_PAGES	512
 #define SCATTER		0x9e3779b1ULL	/* odd, so that each page has its turn */
-#define AT_ONCE		"memfd_luo_demand.min_pages=0"
+#define AT_ONCE		"memfd_luo_demand.min_pages=0 hugetlb_luo_demand.min_mb=0"
 #define IN_SESSION	1000		/* files in each session of "many" */
 #define STAMP		"stamp"
 
@@ -563,6 +563,10 @@ static const struct bench benches[] = {
 	  big_after, .page = HUGE },
 	{ "giant", "one file of N pages in huge pages of 1 GiB", hugetlb_before,
 	  big_after, .page = GIB },
+	{ "demand_hugetlb", "as hugetlb, and pages come in when they are touched",
+	  hugetlb_before, big_after, .on_demand = true, .page = HUGE },
+	{ "demand_giant", "as giant, and pages come in when they are touched",
+	  hugetlb_before, big_after, .on_demand = true, .page = GIB },
 	{ "share1", "one file with N % of all memory, until it can't be had",
 	  share_before, share_after, .files = 1 },
 	{ "share9", "nine files with as much", share_before, share_after, .files = 9 },
