@@ -39,10 +39,7 @@
 
 #include "hugetlb_luo.h"
 #include "hugetlb_vmemmap.h"
-
-/* Who has the file goes first, and must not wait for long for what is being done. */
-#define WORKER_NICE		10
-#define WORKER_DELAY		(HZ / 50)
+#include "memfd_luo.h"
 
 /* What a record has in place of an address when it does not wait. */
 #define RECORD_DONE		0
@@ -66,7 +63,6 @@ struct hugetlb_demand {
 
 static LIST_HEAD(hugetlb_demands);
 static DEFINE_MUTEX(hugetlb_demands_lock);
-static struct workqueue_struct *hugetlb_demand_wq;
 static bool hugetlb_demand_jumps;
 
 /* Smaller files are taken in at once. 0: all files are. */
@@ -247,7 +243,7 @@ struct hugetlb_demand *hugetlb_demand_new(const struct memfd_hugepages_ser *ser,
 	unsigned long min = READ_ONCE(hugetlb_demand_min);
 	struct hugetlb_demand *d;
 
-	if (!hugetlb_demand_wq || READ_ONCE(hugetlb_demand_jumps) || ser->ext.version < 3 ||
+	if (!memfd_demand_wq || READ_ONCE(hugetlb_demand_jumps) || ser->ext.version < 3 ||
 	    !min || !nr || nr << ser->order < min * (SZ_1M / PAGE_SIZE) ||
 	    hugetlb_vmemmap_optimizes(h))
 		return NULL;
@@ -280,7 +276,7 @@ void hugetlb_demand_start(struct hugetlb_demand *d,
 	mutex_unlock(&hugetlb_demands_lock);
 
 	if (!READ_ONCE(hugetlb_demand_only))
-		queue_delayed_work(hugetlb_demand_wq, &d->work, WORKER_DELAY);
+		queue_delayed_work(memfd_demand_wq, &d->work, MEMFD_WORKER_DELAY);
 }
 
 /* ---- who needs pages ---- */
@@ -421,10 +417,8 @@ static int hugetlb_demand_reboot(struct notifier_block *nb, unsigned long action
 	WRITE_ONCE(hugetlb_demand_jumps, true);
 	mutex_lock(&hugetlb_demands_lock);
 	list_for_each_entry(d, &hugetlb_demands, node) {
-		for (index = 0; index < ULONG_MAX; index++) {
-			index = hugetlb_demand_next(d, index, ULONG_MAX);
-			if (index == ULONG_MAX)
-				break;
+		for (index = 0;
+		     (index = hugetlb_demand_next(d, index, ULONG_MAX)) < ULONG_MAX; index++) {
 			hugetlb_demand_use(d, index, hugetlb_demand_forget);
 			cond_resched();
 		}
@@ -469,20 +463,7 @@ void hugetlb_demand_show_fdinfo(struct seq_file *m, struct file *file)
 
 static int __init hugetlb_demand_init(void)
 {
-	struct workqueue_attrs *attrs;
-
-	hugetlb_demand_wq = alloc_workqueue("hugetlb_demand", WQ_UNBOUND, 0);
-	if (!hugetlb_demand_wq)
-		return -ENOMEM;
-
-	attrs = alloc_workqueue_attrs();
-	if (attrs) {
-		attrs->nice = WORKER_NICE;
-		apply_workqueue_attrs(hugetlb_demand_wq, attrs);
-		free_workqueue_attrs(attrs);
-	}
-	register_reboot_notifier(&hugetlb_demand_reboot_nb);
-	return 0;
+	return register_reboot_notifier(&hugetlb_demand_reboot_nb);
 }
 /* Before the handler is there, which needs hugetlbfs. */
 fs_initcall(hugetlb_demand_init);

@@ -215,7 +215,13 @@ void memfd_luo_finish(struct liveupdate_file_op_args *args);
 /* memfd_luo_demand.c, memfd_luo_again.c */
 #ifdef CONFIG_LIVEUPDATE_MEMFD_ON_DEMAND
 extern bool memfd_demand_only;
+
+/* Who has the file goes first, as does RETRIEVE_FD itself. */
+#define MEMFD_WORKER_DELAY	(HZ / 50)
+
+/* Of workers that take in what nobody asks for, of low priority. */
 extern struct workqueue_struct *memfd_demand_wq;
+
 struct memfd_demand *memfd_demand_new(struct memfd_ser *ser);
 void memfd_demand_free(struct memfd_demand *d);
 int memfd_demand_retrieve(struct memfd_demand *d, struct file *file, u64 phys);

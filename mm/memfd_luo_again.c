@@ -43,19 +43,6 @@ static bool memfd_unit_fits(const struct memfd_demand *d, unsigned int i)
 			memfd_unit_end_index(d, i) - 1, XA_PRESENT);
 }
 
-/* UNIT_BUSY if the unit is the caller's, else UNIT_DONE or UNIT_LOST. */
-static enum memfd_unit_state memfd_unit_claim(struct memfd_unit *unit)
-{
-	enum memfd_unit_state state;
-
-	do {
-		if (memfd_unit_own(unit))
-			return UNIT_BUSY;
-		state = memfd_unit_wait(unit);
-	} while (state == UNIT_WAITS);
-	return state;
-}
-
 /* Who reclaims memory may wait for what is in the file, as when a unit comes in. */
 static int memfd_unit_record(struct memfd_luo *m, const struct memfd_demand *d,
 			     unsigned int i)
@@ -82,10 +69,8 @@ static int memfd_unit_hand_on(struct memfd_luo *m, struct memfd_demand *d, unsig
 		memfd_unit_let_go(unit, UNIT_WAITS);
 		return err ?: 1;
 	}
-	if (state == UNIT_BUSY) {
-		memfd_unit_finish(d, i, true);
-		state = memfd_unit_wait(unit);
-	}
+	if (state == UNIT_BUSY)
+		state = memfd_unit_finish(d, i, true);
 	return state == UNIT_LOST ? -EIO : 0;
 }
 

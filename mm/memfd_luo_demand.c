@@ -50,12 +50,8 @@
 #include "internal.h"
 #include "memfd_luo_demand.h"
 
-/*
- * Who has the file goes first, as does RETRIEVE_FD itself; but who waits for what a
- * worker is about to take in must not wait for long.
- */
+/* Low, but who waits for what a worker is about to take in must not wait for long. */
 #define WORKER_NICE		10
-#define WORKER_DELAY		(HZ / 50)
 
 static LIST_HEAD(memfd_demands);
 static DEFINE_MUTEX(memfd_demands_lock);
@@ -75,7 +71,7 @@ MODULE_PARM_DESC(only, "take nothing in that nobody asks for");
 
 /* ---- units ---- */
 
-bool memfd_unit_own(struct memfd_unit *unit)
+static bool memfd_unit_own(struct memfd_unit *unit)
 {
 	int state = UNIT_WAITS;
 
@@ -90,12 +86,25 @@ void memfd_unit_let_go(struct memfd_unit *unit, enum memfd_unit_state state)
 }
 
 /* Wait until nobody owns the unit; returns its state then. */
-enum memfd_unit_state memfd_unit_wait(struct memfd_unit *unit)
+static enum memfd_unit_state memfd_unit_wait(struct memfd_unit *unit)
 {
 	enum memfd_unit_state state;
 
 	wait_var_event(&unit->state,
 		       (state = atomic_read_acquire(&unit->state)) != UNIT_BUSY);
+	return state;
+}
+
+/* UNIT_BUSY if the unit is the caller's, else UNIT_DONE or UNIT_LOST. */
+enum memfd_unit_state memfd_unit_claim(struct memfd_unit *unit)
+{
+	enum memfd_unit_state state;
+
+	do {
+		if (memfd_unit_own(unit))
+			return UNIT_BUSY;
+		state = memfd_unit_wait(unit);
+	} while (state == UNIT_WAITS);
 	return state;
 }
 
@@ -198,42 +207,38 @@ static void memfd_demand_end(struct memfd_demand *d)
 }
 
 /*
- * Of the owner. The caller has a reference.
+ * Of the owner. The caller has a reference. Returns UNIT_DONE or UNIT_LOST.
  *
  * Who reclaims memory may wait for what is in the file, if that is a disk of somebody.
  * Nodes of the page cache are charged to who misses a folio, and not if it is a worker:
  * nobody has asked for it, and the limit would be enforced on who has the file.
  */
-void memfd_unit_finish(struct memfd_demand *d, unsigned int i, bool adopt)
+enum memfd_unit_state memfd_unit_finish(struct memfd_demand *d, unsigned int i,
+					bool adopt)
 {
 	struct memfd_unit *unit = &d->units[i];
 	unsigned int flags = memalloc_noio_save();
-	bool good = memfd_unit_use(d, i, adopt);
+	enum memfd_unit_state state = memfd_unit_use(d, i, adopt) ? UNIT_DONE : UNIT_LOST;
 
 	memalloc_noio_restore(flags);
-	if (!good) {
+	if (state == UNIT_LOST) {
 		pr_warn_ratelimited("%*pE: records of folios from index %lu on are damaged: they are lost\n",
 				    (int)strlen(d->name), d->name, unit->first);
 		atomic_inc(&d->lost);
 	}
-	memfd_unit_let_go(unit, good ? UNIT_DONE : UNIT_LOST);
+	memfd_unit_let_go(unit, state);
 	if (atomic_dec_and_test(&d->left))
 		memfd_demand_end(d);
+	return state;
 }
 
 /* Whoever owns the unit, in the end it is done or lost. */
 static enum memfd_unit_state memfd_unit_end(struct memfd_demand *d, unsigned int i,
 					    bool adopt)
 {
-	struct memfd_unit *unit = &d->units[i];
-	enum memfd_unit_state state;
+	enum memfd_unit_state state = memfd_unit_claim(&d->units[i]);
 
-	do {
-		if (memfd_unit_own(unit))
-			memfd_unit_finish(d, i, adopt);
-		state = memfd_unit_wait(unit);
-	} while (state != UNIT_DONE && state != UNIT_LOST);
-	return state;
+	return state == UNIT_BUSY ? memfd_unit_finish(d, i, adopt) : state;
 }
 
 /* Returns 0 if the unit is in the file, else -EIO. */
@@ -270,7 +275,7 @@ static void memfd_demand_start(struct memfd_demand *d)
 	}
 	for (i = 0; i < nr && !memfd_demand_only; i++) {
 		refcount_inc(&d->users);
-		queue_delayed_work(memfd_demand_wq, &d->workers[i].work, WORKER_DELAY);
+		queue_delayed_work(memfd_demand_wq, &d->workers[i].work, MEMFD_WORKER_DELAY);
 	}
 }
 
@@ -549,13 +554,9 @@ static struct notifier_block memfd_demand_reboot_nb = {
  */
 u64 memfd_demand_waiting(struct file *file)
 {
-	struct memfd_demand *d;
+	struct memfd_demand *d = memfd_demand_of(file);
 	u64 pages;
 
-	if (!(READ_ONCE(SHMEM_I(file_inode(file))->seals) & SHMEM_SEAL_DEMAND))
-		return 0;
-
-	d = memfd_demand_get(file_inode(file));
 	if (!d)
 		return 0;
 	pages = atomic_long_read(&d->pages);

@@ -74,9 +74,9 @@ struct memfd_folio_ser *memfd_unit_peek(const struct memfd_demand *d, unsigned i
 bool memfd_unit_use(struct memfd_demand *d, unsigned int i, bool adopt);
 
 /* memfd_luo_demand.c */
-bool memfd_unit_own(struct memfd_unit *unit);
 void memfd_unit_let_go(struct memfd_unit *unit, enum memfd_unit_state state);
-enum memfd_unit_state memfd_unit_wait(struct memfd_unit *unit);
-void memfd_unit_finish(struct memfd_demand *d, unsigned int i, bool adopt);
+enum memfd_unit_state memfd_unit_claim(struct memfd_unit *unit);
+enum memfd_unit_state memfd_unit_finish(struct memfd_demand *d, unsigned int i,
+					bool adopt);
 
 #endif /* _MM_MEMFD_LUO_DEMAND_H */
