@@ -53,15 +53,6 @@ static int retrieved(const struct scenario *s, int *session)
 	return fd;
 }
 
-static void wait_until_whole(int fd)
-{
-	int i;
-
-	for (i = 0; i < 3000 && luo_waiting_kb(fd); i++)
-		usleep(10000);
-	CHECK_EQ(0, luo_waiting_kb(fd));
-}
-
 static void punch(int fd, off_t offset, off_t len)
 {
 	CHECK_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, len));
@@ -270,29 +261,12 @@ static void save_frames(const struct scenario *s)
 	CHECK_OK(luo_preserve(session, list, TOKEN + 1));
 }
 
-/* How many pages of the file are out of the page allocator. */
-static int count_reserved(int list)
-{
-	static __u64 frames[PAGES], flags[PAGES];
-	int i, reserved = 0;
-
-	CHECK_EQ(sizeof(frames), pread(list, frames, sizeof(frames), 0));
-	CHECK_OK(luo_page_flags(frames, PAGES, flags));
-	for (i = 0; i < PAGES; i++)
-		reserved += flags[i] >> KPF_RESERVED & 1;
-	return reserved;
-}
-
 #define ANOTHER	"demand: another"
 
 /* While that waits, what nobody has restored is handed on, too. */
 static void save_with_another(const struct scenario *s)
 {
-	int session = luo_create(dev, ANOTHER), fd = luo_filled_memfd(4096, SEED);
-
-	CHECK_FD(session);
-	CHECK_FD(fd);
-	CHECK_OK(luo_preserve(session, fd, TOKEN));
+	save_another(ANOTHER);
 	save_frames(s);
 }
 
@@ -310,21 +284,13 @@ static void leave_it(const struct scenario *s)
 	list = luo_retrieve_fd(session, TOKEN + 1);
 	CHECK_FD(list);
 	CHECK_OK(luo_finish(session));
-	CHECK_EQ(PAGES - UNIT_KB / 4, count_reserved(list));
+	CHECK_EQ(PAGES - UNIT_KB / 4, count_reserved(list, PAGES));
 	CHECK_OK(luo_preserve(next, list, TOKEN + 1));
 }
 
 static void check_memory(const struct scenario *s)
 {
-	int session = incoming(s), another = luo_retrieve(dev, ANOTHER), list;
-
-	CHECK_FD(session);
-	CHECK_FD(another);
-	list = luo_retrieve_fd(session, TOKEN + 1);
-	CHECK_FD(list);
-	CHECK_EQ(0, count_reserved(list));
-	CHECK_OK(luo_finish(session));
-	CHECK_OK(luo_finish(another));
+	check_nothing_reserved(s, ANOTHER, TOKEN + 1, PAGES);
 }
 
 static void close_it(const struct scenario *s)
@@ -338,9 +304,9 @@ static void close_it(const struct scenario *s)
 	CHECK_FD(list);
 	CHECK_OK(luo_verify(fd, SIZE / 2, 4096, SEED));
 	CHECK_OK(luo_finish(session));
-	CHECK_EQ(PAGES - UNIT_KB / 4, count_reserved(list));
+	CHECK_EQ(PAGES - UNIT_KB / 4, count_reserved(list, PAGES));
 	close(fd);
-	CHECK_EQ(0, count_reserved(list));
+	CHECK_EQ(0, count_reserved(list, PAGES));
 }
 
 static void wait_for_it(const struct scenario *s)
@@ -390,7 +356,7 @@ static void hand_on_what_waits(const struct scenario *s)
 	touch(fd, 3 * MIB);
 	CHECK_OK(luo_unpreserve(next, TOKEN));
 	CHECK_EQ(SIZE / 1024 - 3 * UNIT_KB, luo_waiting_kb(fd));
-	CHECK_EQ(PAGES - 3 * UNIT_KB / 4, count_reserved(list));
+	CHECK_EQ(PAGES - 3 * UNIT_KB / 4, count_reserved(list, PAGES));
 	CHECK_OK(luo_preserve(next, fd, TOKEN));
 	touch(fd, SIZE - MIB);
 	CHECK_EQ(SIZE / 1024 - 4 * UNIT_KB, luo_waiting_kb(fd));
@@ -417,7 +383,7 @@ static void check_what_was_handed_on(const struct scenario *s)
 	only_on_demand(false);
 	CHECK_OK(luo_finish(session));
 	close(fd);
-	CHECK_EQ(0, count_reserved(list));
+	CHECK_EQ(0, count_reserved(list, PAGES));
 }
 
 /* As a kernel does that takes in nothing on demand. */
@@ -440,7 +406,7 @@ static void check_at_once(const struct scenario *s)
 	CHECK_OK(luo_verify(fd, 0, SIZE, SEED));
 	CHECK_OK(luo_finish(session));
 	close(fd);
-	CHECK_EQ(0, count_reserved(list));
+	CHECK_EQ(0, count_reserved(list, PAGES));
 }
 
 /* Its session is handed on with it, as it was never finished. */

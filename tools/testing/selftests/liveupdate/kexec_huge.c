@@ -315,16 +315,14 @@ static void touch_and_hand_on(const struct scenario *s)
 static void wait_for_it(const struct scenario *s)
 {
 	struct luo_pool before = luo_pool();
-	int session = incoming(s), fd, i;
+	int session = incoming(s), fd;
 
 	CHECK_FD(session);
 	CHECK_OK(luo_write(DEMAND_MIN, "1"));
 	fd = luo_retrieve_fd(session, TOKEN);
 	CHECK_OK(luo_write(DEMAND_MIN, "64"));
 	CHECK_FD(fd);
-	for (i = 0; i < 3000 && luo_waiting_kb(fd); i++)
-		usleep(10000);
-	CHECK_EQ(0, luo_waiting_kb(fd));
+	wait_until_whole(fd);
 	CHECK_OK(luo_verify(fd, 0, PAGES * HUGE, SEED));
 	check_pool(before.total, before.free, before.reserved, before.surplus);
 	CHECK_OK(luo_finish(session));
@@ -332,8 +330,6 @@ static void wait_for_it(const struct scenario *s)
 	check_pool(before.total - PAGES, before.free, before.reserved,
 		   before.surplus - PAGES);
 }
-
-#define ANOTHER	"huge: another"
 
 /* Where the file is, in a file of its own, which is not on huge pages. */
 static void save_frames(int session, int fd)
@@ -353,19 +349,6 @@ static void save_frames(int session, int fd)
 	CHECK_OK(luo_preserve(session, list, TOKEN + 1));
 }
 
-/* How many pages of the file are out of the page allocator. */
-static int count_reserved(int list)
-{
-	static __u64 frames[PAGES], flags[PAGES];
-	int i, reserved = 0;
-
-	CHECK_EQ(sizeof(frames), pread(list, frames, sizeof(frames), 0));
-	CHECK_OK(luo_page_flags(frames, PAGES, flags));
-	for (i = 0; i < PAGES; i++)
-		reserved += flags[i] >> KPF_RESERVED & 1;
-	return reserved;
-}
-
 static void save_frames_of_file(const struct scenario *s)
 {
 	int session = outgoing(s), total = luo_pool().total + PAGES, fd;
@@ -377,14 +360,12 @@ static void save_frames_of_file(const struct scenario *s)
 	save_frames(session, fd);
 }
 
+#define ANOTHER	"huge: another"
+
 /* While that waits, what nobody has restored is handed on, too. */
 static void save_with_another(const struct scenario *s)
 {
-	int another = luo_create(dev, ANOTHER), small = luo_filled_memfd(4096, SEED);
-
-	CHECK_FD(another);
-	CHECK_FD(small);
-	CHECK_OK(luo_preserve(another, small, TOKEN));
+	save_another(ANOTHER);
 	save_frames_of_file(s);
 }
 
@@ -400,21 +381,13 @@ static void leave_it(const struct scenario *s)
 	list = luo_retrieve_fd(session, TOKEN + 1);
 	CHECK_FD(list);
 	CHECK_OK(luo_finish(session));
-	CHECK_EQ(PAGES - 1, count_reserved(list));
+	CHECK_EQ(PAGES - 1, count_reserved(list, PAGES));
 	CHECK_OK(luo_preserve(next, list, TOKEN + 1));
 }
 
 static void check_memory(const struct scenario *s)
 {
-	int session = incoming(s), another = luo_retrieve(dev, ANOTHER), list;
-
-	CHECK_FD(session);
-	CHECK_FD(another);
-	list = luo_retrieve_fd(session, TOKEN + 1);
-	CHECK_FD(list);
-	CHECK_EQ(0, count_reserved(list));
-	CHECK_OK(luo_finish(session));
-	CHECK_OK(luo_finish(another));
+	check_nothing_reserved(s, ANOTHER, TOKEN + 1, PAGES);
 }
 
 static void close_it(const struct scenario *s)
@@ -428,9 +401,9 @@ static void close_it(const struct scenario *s)
 	CHECK_FD(list);
 	CHECK_OK(luo_verify(fd, HUGE, 1, SEED));
 	CHECK_OK(luo_finish(session));
-	CHECK_EQ(PAGES - 1, count_reserved(list));
+	CHECK_EQ(PAGES - 1, count_reserved(list, PAGES));
 	close(fd);
-	CHECK_EQ(0, count_reserved(list));
+	CHECK_EQ(0, count_reserved(list, PAGES));
 	CHECK_AT_LEAST(luo_pool().total, before.total);
 }
 

@@ -73,6 +73,16 @@ int incoming(const struct scenario *s);
 int preserve_filled(int session, off_t size, __u64 seed, __u64 token);
 int check_filled(int session, off_t size, __u64 seed, __u64 token);
 
+/* Of a memfd that comes in on demand: wait for all of it. */
+void wait_until_whole(int fd);
+/* How many pages are out of the page allocator, of @nr whose frames are in a file. */
+int count_reserved(int list, int nr);
+/* A session that nobody retrieves before the third kernel does. */
+void save_another(const char *name);
+/* In that kernel; that list is in the session of the scenario. */
+void check_nothing_reserved(const struct scenario *s, const char *another, __u64 token,
+			    int nr);
+
 /* This kernel knows our commands. */
 bool kernel_is_ours(void);
 /* A kernel of mainline has preserved, or restored, what is to be checked. */

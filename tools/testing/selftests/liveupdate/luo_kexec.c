@@ -14,6 +14,8 @@
 #include "kexec_scenarios.h"
 #include "luo_huge.h"
 
+#define MAX_FRAMES	4096
+
 int dev;
 int stage;
 bool mainline;
@@ -102,6 +104,51 @@ int check_filled(int session, off_t size, __u64 seed, __u64 token)
 	err = luo_size(fd) == size ? luo_verify(fd, 0, size, seed) : -ERANGE;
 	close(fd);
 	return err;
+}
+
+void wait_until_whole(int fd)
+{
+	int i;
+
+	for (i = 0; i < 3000 && luo_waiting_kb(fd); i++)
+		usleep(10000);
+	CHECK_EQ(0, luo_waiting_kb(fd));
+}
+
+int count_reserved(int list, int nr)
+{
+	static __u64 frames[MAX_FRAMES], flags[MAX_FRAMES];
+	const size_t size = nr * sizeof(*frames);
+	int i, reserved = 0;
+
+	CHECK_AT_LEAST(nr, MAX_FRAMES);
+	CHECK_EQ(size, pread(list, frames, size, 0));
+	CHECK_OK(luo_page_flags(frames, nr, flags));
+	for (i = 0; i < nr; i++)
+		reserved += flags[i] >> KPF_RESERVED & 1;
+	return reserved;
+}
+
+void save_another(const char *name)
+{
+	int session = luo_create(dev, name);
+
+	CHECK_FD(session);
+	CHECK_OK(preserve_filled(session, 4096, 0, 0));
+}
+
+void check_nothing_reserved(const struct scenario *s, const char *another, __u64 token,
+			    int nr)
+{
+	int session = incoming(s), other = luo_retrieve(dev, another), list;
+
+	CHECK_FD(session);
+	CHECK_FD(other);
+	list = luo_retrieve_fd(session, token);
+	CHECK_FD(list);
+	CHECK_EQ(0, count_reserved(list, nr));
+	CHECK_OK(luo_finish(session));
+	CHECK_OK(luo_finish(other));
 }
 
 /* Processes that a scenario starts can't go on with the next one. */
